@@ -1,0 +1,3 @@
+"""Master Control Program: jobs as durable state machines on Kubernetes."""
+
+__version__ = "0.1.0"

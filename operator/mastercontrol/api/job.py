@@ -1,0 +1,300 @@
+"""Job: one run of a Workflow. Its status is the state store, so reading and writing it lose nothing.
+
+`JobStatus` is the only form in which the engine handles a status; `to_raw` and `parse_status` are each other's
+inverse for every status that the engine writes.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from mastercontrol.api import values
+from mastercontrol.api.names import ENDED, ConditionType, Phase
+from mastercontrol.api.values import format_time, parse_time
+
+BEGIN = "Begin"
+
+
+@dataclass(frozen=True, slots=True)
+class JobSpec:
+    """What the user asked for. Times are in seconds."""
+
+    workflow: str
+    input: Any = None
+    suspend: bool = False
+    cancel: bool = False
+    active_deadline_seconds: int | None = None
+    ttl_seconds_after_finished: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ActiveStep:
+    """A step that the job waits for. Without `dispatched_at` it is not known to be sent.
+
+    `seq` is the sequence of the transition that made it due: with `attempt` it identifies the dispatch.
+    """
+
+    path: str
+    seq: int
+    attempt: int = 1
+    not_before: dt.datetime | None = None
+    dispatched_at: dt.datetime | None = None
+    deadline: dt.datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A condition as all of Kubernetes has them."""
+
+    type: ConditionType
+    status: bool
+    reason: str
+    message: str
+    last_transition: dt.datetime
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """One transition: what the state became and why."""
+
+    seq: int
+    time: dt.datetime
+    state: str
+    reason: str
+    attempt: int | None = None
+    message: str | None = None
+    worker: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobError:
+    """Why a job failed, and in which state of its Workflow."""
+
+    code: str
+    message: str
+    state: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobStatus:
+    """A Job's status. The value without arguments is that of a Job nothing was done for yet."""
+
+    state: str = BEGIN
+    phase: Phase = Phase.PENDING
+    revision: str | None = None
+    sequence: int = 0
+    broker_epoch: str | None = None
+    active: tuple[ActiveStep, ...] = ()
+    outputs: Mapping[str, Any] = field(default_factory=dict)
+    conditions: tuple[Condition, ...] = ()
+    history: tuple[HistoryEntry, ...] = ()
+    start_time: dt.datetime | None = None
+    completion_time: dt.datetime | None = None
+    observed_generation: int | None = None
+    output: Any = None
+    error: JobError | None = None
+    message: str | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether the job will never move again."""
+        return self.phase in ENDED
+
+    def with_condition(self, condition: Condition) -> JobStatus:
+        """This status with a condition put in the place of the one of its type.
+
+        The time of the last transition is kept where the condition's status is what it was.
+        """
+        old = next((c for c in self.conditions if c.type is condition.type), None)
+        if old is not None and old.status == condition.status:
+            condition = replace(condition, last_transition=old.last_transition)
+        others = tuple(c for c in self.conditions if c.type is not condition.type)
+        return replace(self, conditions=(*others, condition))
+
+    def without_condition(self, kind: ConditionType) -> JobStatus:
+        """This status without a condition of that type."""
+        return replace(self, conditions=tuple(c for c in self.conditions if c.type is not kind))
+
+    def to_raw(self) -> dict[str, Any]:
+        """The status as JSON; what is absent is left away."""
+        raw: dict[str, Any] = {
+            "state": self.state,
+            "phase": self.phase.value,
+            "revision": self.revision,
+            "sequence": self.sequence,
+            "brokerEpoch": self.broker_epoch,
+            "active": [_active_raw(a) for a in self.active],
+            "outputs": dict(self.outputs) or None,
+            "conditions": [_condition_raw(c) for c in self.conditions] or None,
+            "history": [_history_raw(h) for h in self.history] or None,
+            "startTime": _time(self.start_time),
+            "completionTime": _time(self.completion_time),
+            "observedGeneration": self.observed_generation,
+            "output": self.output,
+            "error": _error_raw(self.error),
+            "message": self.message,
+        }
+        return _drop_none(raw)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A Job object. `status` is None where nothing was ever written for it."""
+
+    namespace: str
+    name: str
+    uid: str
+    resource_version: str
+    generation: int
+    spec: JobSpec
+    status: JobStatus | None
+    deleting: bool = False
+
+
+_SPEC_FIELDS = frozenset({"workflow", "input", "suspend", "cancel", "activeDeadlineSeconds", "ttlSecondsAfterFinished"})
+
+
+def parse_job(raw: Mapping[str, Any]) -> Job:
+    """Read a Job.
+
+    :raises InvalidObject: with the first fault of its spec.
+    """
+    meta = values.mapping(raw, "metadata", "")
+    status = values.mapping(raw, "status", "")
+    return Job(
+        namespace=str(meta.get("namespace", "default")),
+        name=values.text(meta, "name", "metadata"),
+        uid=str(meta.get("uid", "")),
+        resource_version=str(meta.get("resourceVersion", "")),
+        generation=int(meta.get("generation", 1)),
+        spec=parse_spec(values.mapping(raw, "spec", "")),
+        status=parse_status(status) if status else None,
+        deleting=meta.get("deletionTimestamp") is not None,
+    )
+
+
+def parse_spec(spec: Mapping[str, Any]) -> JobSpec:
+    """Read a Job's spec.
+
+    :raises InvalidObject: with the first fault.
+    """
+    values.known(spec, _SPEC_FIELDS, "spec")
+    return JobSpec(
+        workflow=values.text(spec, "workflow", "spec"),
+        input=spec.get("input"),
+        suspend=values.flag(spec, "suspend", "spec", default=False),
+        cancel=values.flag(spec, "cancel", "spec", default=False),
+        active_deadline_seconds=values.optional_whole(spec, "activeDeadlineSeconds", "spec", 1, 2**31 - 1),
+        ttl_seconds_after_finished=values.optional_whole(spec, "ttlSecondsAfterFinished", "spec", 0, 2**31 - 1),
+    )
+
+
+def parse_status(raw: Mapping[str, Any]) -> JobStatus:
+    """Read a status that the engine wrote."""
+    error = raw.get("error")
+    return JobStatus(
+        state=str(raw.get("state", BEGIN)),
+        phase=Phase(raw.get("phase", Phase.PENDING)),
+        revision=raw.get("revision"),
+        sequence=int(raw.get("sequence", 0)),
+        broker_epoch=raw.get("brokerEpoch"),
+        active=tuple(_active(a) for a in raw.get("active") or ()),
+        outputs=raw.get("outputs") or {},
+        conditions=tuple(_condition(c) for c in raw.get("conditions") or ()),
+        history=tuple(_history(h) for h in raw.get("history") or ()),
+        start_time=parse_time(raw.get("startTime")),
+        completion_time=parse_time(raw.get("completionTime")),
+        observed_generation=raw.get("observedGeneration"),
+        output=raw.get("output"),
+        error=JobError(error["code"], error.get("message", ""), error.get("state")) if error else None,
+        message=raw.get("message"),
+    )
+
+
+def _time(moment: dt.datetime | None) -> str | None:
+    return None if moment is None else format_time(moment)
+
+
+def _required_time(text: str) -> dt.datetime:
+    return dt.datetime.fromisoformat(text)
+
+
+def _drop_none(raw: dict[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in raw.items() if v is not None}
+
+
+def _active_raw(a: ActiveStep) -> dict[str, Any]:
+    return _drop_none(
+        {
+            "path": a.path,
+            "seq": a.seq,
+            "attempt": a.attempt,
+            "notBefore": _time(a.not_before),
+            "dispatchedAt": _time(a.dispatched_at),
+            "deadline": _time(a.deadline),
+        }
+    )
+
+
+def _active(raw: Mapping[str, Any]) -> ActiveStep:
+    return ActiveStep(
+        path=raw["path"],
+        seq=raw["seq"],
+        attempt=raw.get("attempt", 1),
+        not_before=parse_time(raw.get("notBefore")),
+        dispatched_at=parse_time(raw.get("dispatchedAt")),
+        deadline=parse_time(raw.get("deadline")),
+    )
+
+
+def _condition_raw(c: Condition) -> dict[str, Any]:
+    return {
+        "type": c.type.value,
+        "status": str(c.status),
+        "reason": c.reason,
+        "message": c.message,
+        "lastTransitionTime": format_time(c.last_transition),
+    }
+
+
+def _condition(raw: Mapping[str, Any]) -> Condition:
+    return Condition(
+        type=ConditionType(raw["type"]),
+        status=raw["status"] == "True",
+        reason=raw.get("reason", ""),
+        message=raw.get("message", ""),
+        last_transition=_required_time(raw["lastTransitionTime"]),
+    )
+
+
+def _history_raw(h: HistoryEntry) -> dict[str, Any]:
+    return _drop_none(
+        {
+            "seq": h.seq,
+            "time": format_time(h.time),
+            "state": h.state,
+            "reason": h.reason,
+            "attempt": h.attempt,
+            "message": h.message,
+            "worker": h.worker,
+        }
+    )
+
+
+def _history(raw: Mapping[str, Any]) -> HistoryEntry:
+    return HistoryEntry(
+        seq=raw["seq"],
+        time=_required_time(raw["time"]),
+        state=raw["state"],
+        reason=raw["reason"],
+        attempt=raw.get("attempt"),
+        message=raw.get("message"),
+        worker=raw.get("worker"),
+    )
+
+
+def _error_raw(e: JobError | None) -> dict[str, Any] | None:
+    return None if e is None else _drop_none({"code": e.code, "message": e.message, "state": e.state})

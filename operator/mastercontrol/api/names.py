@@ -1,0 +1,98 @@
+"""Names: the API group, conditions, reasons, labels, triggers. The docs and the CRDs use the same ones."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final
+
+GROUP: Final = "mastercontrol.dev"
+VERSION: Final = "v1alpha1"
+API_VERSION: Final = f"{GROUP}/{VERSION}"
+
+JOBS: Final = "mcpjobs"
+WORKFLOWS: Final = "mcpworkflows"
+POOLS: Final = "mcpworkerpools"
+
+KIND_JOB: Final = "Job"
+KIND_WORKFLOW: Final = "Workflow"
+KIND_POOL: Final = "WorkerPool"
+
+FIELD_MANAGER: Final = "mastercontrol"
+
+LABEL_POOL: Final = f"{GROUP}/pool"  # on pods and Deployments of a pool
+LABEL_WORKFLOW: Final = f"{GROUP}/workflow"  # on the ControllerRevisions of a Workflow
+LABEL_MANAGED_BY: Final = "app.kubernetes.io/managed-by"
+LABEL_NAME: Final = "app.kubernetes.io/name"
+
+ANNOTATION_APPLIED: Final = f"{GROUP}/applied"  # on a Deployment of a pool: digest of the manifest that was applied
+ANNOTATION_CREDENTIALS: Final = f"{GROUP}/credentials"  # on its pods: digest of the AMQP URL that they start with
+
+
+class Phase(StrEnum):
+    """A Job's condition in one word, for people and for `kubectl wait --for=jsonpath`."""
+
+    PENDING = "Pending"  # not started: something it needs is missing
+    RUNNING = "Running"  # a step is with its pool, or waits for its next attempt
+    SUSPENDED = "Suspended"  # spec.suspend holds it
+    SUCCEEDED = "Succeeded"  # ended: the last state is done
+    FAILED = "Failed"  # ended: a step failed for good, or the job ran out of time
+    CANCELLED = "Cancelled"  # ended: spec.cancel asked for it
+
+
+ENDED: Final = frozenset({Phase.SUCCEEDED, Phase.FAILED, Phase.CANCELLED})
+
+
+class ConditionType(StrEnum):
+    """Types of conditions. The first three are those of batch/v1."""
+
+    COMPLETE = "Complete"
+    FAILED = "Failed"
+    SUSPENDED = "Suspended"
+    WAITING = "Waiting"
+    READY = "Ready"
+    SCALING_ACTIVE = "ScalingActive"  # of a pool: its number of workers follows its queue
+
+
+class Reason(StrEnum):
+    """Reasons of conditions, history entries, errors and Kubernetes Events."""
+
+    STARTED = "Started"
+    STEP_SUCCEEDED = "StepSucceeded"
+    STEP_FAILED = "StepFailed"
+    STEP_TIMEOUT = "Timeout"
+    RESULT_TOO_LARGE = "ResultTooLarge"
+    STATUS_TOO_LARGE = "StatusTooLarge"
+    DELIVERY_LIMIT = "DeliveryLimitExceeded"
+    DEADLINE_EXCEEDED = "DeadlineExceeded"  # of the job: spec.activeDeadlineSeconds, as batch/v1 calls it
+    BACK_OFF = "BackOff"
+    SUSPENDED = "Suspended"
+    RESUMED = "Resumed"
+    CANCELLED = "Cancelled"
+    COMPLETED = "Completed"
+    UNKNOWN_WORKFLOW = "UnknownWorkflow"
+    INVALID_WORKFLOW = "InvalidWorkflow"
+    UNKNOWN_POOL = "UnknownPool"
+    INVALID_SPEC = "InvalidSpec"
+    MACHINE_REFUSED = "MachineRefused"
+    READY = "Ready"
+    NOT_READY = "NotReady"
+    APPLY_FAILED = "ApplyFailed"
+    BROKER_UNAVAILABLE = "BrokerUnavailable"
+    PAUSED = "Paused"
+    DEPTH_UNKNOWN = "DepthUnknown"
+    FOLLOWS_BACKLOG = "FollowsBacklog"
+    SCALING_DISABLED = "ScalingDisabled"
+    INTERNAL_ERROR = "InternalError"
+
+
+class ResultReason(StrEnum):
+    """What became of a result message; the label `reason` of the metric mcp_results_total."""
+
+    APPLIED = "applied"  # it moved its job
+    REPUBLISHED = "republished"  # stale, but the cause of the current dispatch, which was sent again
+    STALE = "stale"  # of a dispatch that is no longer active
+    FOREIGN = "foreign"  # of a dispatch that was never made, or a namespace that is not watched
+    JOB_GONE = "job_gone"  # its job is deleted, or another one has its name now
+    MALFORMED = "malformed"  # no message of the contract
+    OVERSIZED = "oversized"  # larger than the limit: its step failed with ResultTooLarge
+    DEAD_LETTERED = "dead_lettered"  # a step that reached its delivery limit: its step failed

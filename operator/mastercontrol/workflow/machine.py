@@ -1,0 +1,113 @@
+"""The state machine of a Workflow revision: the authority on which moves of `.status.state` are legal.
+
+One `transitions` machine is built per revision and kept. The state is nested: InProgress has a child for each state
+of the Workflow. Every change of a Job's state is a trigger fired here; what the machine refuses is not done.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from functools import lru_cache
+from typing import Any, Final
+
+from transitions import MachineError
+from transitions.extensions import HierarchicalMachine
+from transitions.extensions.nesting import NestedState
+
+from mastercontrol.workflow.definition import Definition
+
+BEGIN: Final = "Begin"
+IN_PROGRESS: Final = "InProgress"
+DONE: Final = "Done"
+FAILED: Final = "Failed"
+CANCELLED: Final = "Cancelled"
+
+FINAL: Final = frozenset({DONE, FAILED, CANCELLED})
+
+
+class Trigger(StrEnum):
+    """What can move a Job."""
+
+    START = "start"  # Begin -> InProgress.<first>: the first step is sent
+    SUCCEED = "succeed"  # InProgress.<x> -> InProgress.<next> or Done: a result says that the step is done
+    RETRY = "retry"  # InProgress.<x> -> itself: an attempt failed, another one is due
+    FAIL = "fail"  # InProgress -> Failed: an attempt failed for good, or the job's time is over
+    CANCEL = "cancel"  # Begin or InProgress -> Cancelled: the user asked for it
+
+
+class TriggerRefused(Exception):
+    """The machine has no such move from that state."""
+
+
+class _State(NestedState):
+    separator = "."
+
+
+class _Model:
+    """What the machine moves: a place for one state, used for one trigger and dropped."""
+
+    state: str
+
+
+class JobMachine:
+    """The machine of one Definition. Not for two threads at once (the engine is on one event loop)."""
+
+    def __init__(self, definition: Definition) -> None:
+        self.machine = _build(definition)
+
+    def fire(self, state: str, trigger: Trigger) -> str:
+        """The state that a trigger leads to.
+
+        :raises TriggerRefused: there is no such move, or no such state.
+        """
+        model: Any = _Model()
+        try:
+            self.machine.add_model(model, initial=state)
+            model.trigger(trigger.value)
+        except (MachineError, ValueError, KeyError, AttributeError) as error:
+            raise TriggerRefused(f"{trigger.value} from {state}: {error}") from None
+        finally:
+            if model in self.machine.models:
+                self.machine.remove_model(model)
+        return str(model.state)
+
+
+@lru_cache(maxsize=512)
+def machine_of(definition: Definition) -> JobMachine:
+    """The machine of a revision, built once."""
+    return JobMachine(definition)
+
+
+def step_of(state: str) -> str | None:
+    """The Workflow state that a Job's state names: `InProgress.charge` -> `charge`; None outside InProgress."""
+    head, dot, name = state.partition(".")
+    return name if head == IN_PROGRESS and dot else None
+
+
+def in_progress(step: str) -> str:
+    """The Job's state while it is in a Workflow state."""
+    return f"{IN_PROGRESS}.{step}"
+
+
+def _build(definition: Definition) -> HierarchicalMachine:
+    machine = HierarchicalMachine(
+        model=None,
+        states=[],
+        initial=None,
+        auto_transitions=False,
+        send_event=False,
+        queued=False,
+    )
+    machine.state_cls = _State
+    children = [{"name": name} for name in definition.states]
+    states: list[Any] = [BEGIN, {"name": IN_PROGRESS, "children": children}, DONE, FAILED, CANCELLED]
+    machine.add_states(states)
+    machine.add_transition(Trigger.START.value, BEGIN, in_progress(definition.start))
+    for state in definition.states.values():
+        here = in_progress(state.name)
+        machine.add_transition(Trigger.SUCCEED.value, here, in_progress(state.next) if state.next else DONE)
+        machine.add_transition(Trigger.RETRY.value, here, "=")
+        machine.add_transition(Trigger.FAIL.value, here, FAILED)
+        machine.add_transition(Trigger.CANCEL.value, here, CANCELLED)
+    machine.add_transition(Trigger.CANCEL.value, BEGIN, CANCELLED)
+    return machine
