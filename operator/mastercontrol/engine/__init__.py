@@ -1,0 +1,1 @@
+"""The engine: advances Jobs. `decide` is pure; everything else here carries out what it decided."""

@@ -1,0 +1,21 @@
+"""The fenced write: one JSON Patch that does nothing unless the Job is where the decision thought it was."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mastercontrol.api.job import Job, JobStatus
+
+
+def status_patch(job: Job, status: JobStatus) -> list[dict[str, Any]]:
+    """The patch that takes a Job from the status that was read to the next one.
+
+    Each transition counts `sequence` up, retries included, so a write that is based on an older transition is
+    refused. A Job without status has no sequence yet: its first write is fenced by the resourceVersion.
+    """
+    fence: list[dict[str, Any]] = [{"op": "test", "path": "/metadata/uid", "value": job.uid}]
+    if job.status is None:
+        fence.append({"op": "test", "path": "/metadata/resourceVersion", "value": job.resource_version})
+        return [*fence, {"op": "add", "path": "/status", "value": status.to_raw()}]
+    fence.append({"op": "test", "path": "/status/sequence", "value": job.status.sequence})
+    return [*fence, {"op": "replace", "path": "/status", "value": status.to_raw()}]

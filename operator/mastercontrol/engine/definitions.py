@@ -1,0 +1,163 @@
+"""Which Definition a Job runs: that of its Workflow when it begins, that of its pinned revision ever after.
+
+Each accepted revision of a Workflow is kept as a ControllerRevision before the first Job begins with it, so editing
+or deleting the Workflow never changes a running Job. Revisions that no Job needs any more are collected.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from mastercontrol.api.names import LABEL_MANAGED_BY, LABEL_WORKFLOW, Reason
+from mastercontrol.api.values import InvalidObject
+from mastercontrol.api.workflow import Workflow, parse_states, parse_workflow
+from mastercontrol.engine.facts import Missing
+from mastercontrol.engine.inbox import JobKey
+from mastercontrol.engine.ports import RawObject, WorkflowStore
+from mastercontrol.workflow.definition import Definition, Faults, compile_workflow
+
+log = logging.getLogger(__name__)
+
+Found = Definition | Missing
+_CACHED: Final = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    uid: str
+    version: int
+    raw: RawObject
+    found: Found
+
+
+class Definitions:
+    """The Workflows as they are now, and the revisions that Jobs are pinned to."""
+
+    def __init__(self, store: WorkflowStore) -> None:
+        self._store = store
+        self._workflows: dict[JobKey, _Known] = {}
+        self._pinned: dict[JobKey, Definition] = {}
+        self._kept: set[JobKey] = set()
+        self._locks: dict[JobKey, asyncio.Lock] = {}
+        self._unneeded: set[JobKey] = set()
+
+    def observe(self, raw: RawObject) -> bool:
+        """Take note of a Workflow; whether its definition is new to us."""
+        meta = raw["metadata"]
+        key = (meta.get("namespace", "default"), meta["name"])
+        old = self._workflows.get(key)
+        version = int(meta.get("resourceVersion") or 0)
+        if old is not None and old.uid == meta.get("uid") and version <= old.version:
+            return False
+        self._workflows[key] = _Known(str(meta.get("uid", "")), version, raw, compile_raw(raw))
+        return old is None or old.raw.get("spec") != raw.get("spec")
+
+    def gone(self, namespace: str, name: str) -> None:
+        """A Workflow was deleted. Jobs that run keep their revision."""
+        self._workflows.pop((namespace, name), None)
+
+    async def current(self, namespace: str, name: str) -> Found:
+        """What a Job that begins now would run. Its revision is kept before this returns.
+
+        :raises StoreUnavailable: no answer.
+        """
+        if (namespace, name) not in self._workflows:
+            # The watch of Workflows may be behind that of Jobs: ask before saying that there is none.
+            raw = await self._store.read_workflow(namespace, name)
+            if raw is None:
+                return Missing(Reason.UNKNOWN_WORKFLOW, f"there is no Workflow {name!r} in this namespace")
+            self.observe(raw)
+        known = self._workflows[(namespace, name)]
+        if isinstance(known.found, Definition):
+            await self._keep(parse_workflow(known.raw), known.raw, known.found)
+        return known.found
+
+    async def pinned(self, namespace: str, revision: str) -> Found:
+        """What a Job that has begun runs.
+
+        :raises StoreUnavailable: no answer.
+        """
+        found = self._pinned.get((namespace, revision))
+        if found is not None:
+            return found
+        raw = await self._store.read_revision(namespace, revision)
+        if raw is None:
+            text = f"the ControllerRevision {revision!r} that this job is pinned to is gone"
+            return Missing(Reason.UNKNOWN_WORKFLOW, text)
+        compiled = _compile(str(raw["data"]["workflow"]), raw["data"]["spec"])
+        if isinstance(compiled, Definition):
+            self._remember(namespace, compiled)
+        return compiled
+
+    async def _keep(self, workflow: Workflow, raw: RawObject, definition: Definition) -> None:
+        key = (workflow.namespace, definition.revision)
+        if key in self._kept:
+            return
+        async with self._locks.setdefault(key, asyncio.Lock()):
+            if key not in self._kept:
+                await self._store.create_revision(_revision(workflow, raw, definition))
+                self._kept.add(key)
+                self._remember(workflow.namespace, definition)
+        self._locks.pop(key, None)
+
+    def _remember(self, namespace: str, definition: Definition) -> None:
+        self._pinned[(namespace, definition.revision)] = definition
+        while len(self._pinned) > _CACHED:
+            del self._pinned[next(iter(self._pinned))]
+
+    async def collect(self, namespace: str | None, in_use: Iterable[JobKey]) -> int:
+        """Delete the revisions that are neither current nor in use; how many.
+
+        :raises StoreUnavailable: no answer.
+        """
+        needed = set(in_use)
+        needed |= {(k[0], w.found.revision) for k, w in self._workflows.items() if isinstance(w.found, Definition)}
+        stored = {_key(raw) for raw in await self._store.list_revisions(namespace)}
+        unneeded = stored - needed
+        # Twice in a row: a Job may just be beginning with a revision that was current a moment ago.
+        doomed = unneeded & self._unneeded
+        for key in doomed:
+            self._kept.discard(key)
+            self._pinned.pop(key, None)
+            await self._store.delete_revision(*key)
+        self._unneeded = unneeded - doomed
+        return len(doomed)
+
+
+def _key(raw: RawObject) -> JobKey:
+    meta = raw["metadata"]
+    return meta.get("namespace", "default"), meta["name"]
+
+
+def compile_raw(raw: RawObject) -> Found:
+    """The Definition of a Workflow object, or why it has none."""
+    return _compile(raw["metadata"]["name"], raw.get("spec") or {})
+
+
+def _compile(name: str, spec: Any) -> Found:
+    try:
+        compiled = compile_workflow(name, parse_states(spec))
+    except InvalidObject as error:
+        return Missing(Reason.INVALID_WORKFLOW, f"Workflow {name!r}: {error}")
+    if isinstance(compiled, Faults):
+        return Missing(Reason.INVALID_WORKFLOW, f"Workflow {name!r}: {compiled}")
+    return compiled
+
+
+def _revision(workflow: Workflow, raw: RawObject, definition: Definition) -> RawObject:
+    """The ControllerRevision that keeps a Definition, named by its content."""
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "ControllerRevision",
+        "metadata": {
+            "namespace": workflow.namespace,
+            "name": definition.revision,
+            "labels": {LABEL_WORKFLOW: workflow.name[:63], LABEL_MANAGED_BY: "mastercontrol"},
+        },
+        "revision": workflow.generation,
+        "data": {"workflow": workflow.name, "spec": raw["spec"]},
+    }

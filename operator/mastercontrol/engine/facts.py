@@ -1,0 +1,108 @@
+"""What a decision is made of, and what it is made into: frozen values between `decide` and the turn."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from mastercontrol.api.job import JobStatus
+from mastercontrol.api.names import Reason, ResultReason
+from mastercontrol.workflow.definition import Definition
+from mastercontrol_worker.contract import Failed, StepMessage, Succeeded
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """An answer to the dispatch `<uid>:<seq>:<attempt>` of a Job, as the mailbox holds it.
+
+    `origin` says what it is counted as where it is applied: a worker's answer, or one that the operator made of an
+    oversized message or of a dead letter. `epoch` is that of the connection which delivered it.
+    """
+
+    uid: str
+    seq: int
+    attempt: int
+    outcome: Succeeded | Failed
+    epoch: str
+    worker: str = ""
+    origin: ResultReason = ResultReason.APPLIED
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """There is no Definition that the Job could run."""
+
+    reason: Reason
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of what is kept in a status."""
+
+    history: int = 20
+    status_bytes: int = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """All that a decision may know besides the Job and its results.
+
+    `epoch` is that of the broker's data now, None while there is no connection. `fresh` says that the Job was read
+    after the results came, so that a result which is ahead of it is no result of ours. `confirmed` are the dispatch
+    ids that this process has the broker's confirm for in this epoch. `resend` are those to be sent again: committed
+    but not confirmed by this process, or found by the sweep.
+    """
+
+    now: dt.datetime
+    jitter: float
+    epoch: str | None
+    definition: Definition | Missing
+    pool_known: Callable[[str], bool]
+    fresh: bool = False
+    confirmed: frozenset[str] = frozenset()
+    resend: frozenset[str] = frozenset()
+    limits: Limits = Limits()
+
+
+@dataclass(frozen=True, slots=True)
+class Dispatch:
+    """A step message for a pool of the Job's namespace."""
+
+    pool: str
+    message: StepMessage
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something that people should see as a Kubernetes Event."""
+
+    reason: Reason
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A result that stays in the mailbox, unacknowledged: it came before the write that makes its dispatch known."""
+
+
+Verdict = ResultReason | Kept
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a turn does, in this order: `publish_first`, commit `status`, `publish`, settle by `verdicts`.
+
+    `status` None: nothing to write. `verdicts` stand in the order of the results. `wake_at` is when time alone can
+    move the Job next. `delete`: its time to live is over. `read_again`: decide once more with a fresh read.
+    """
+
+    status: JobStatus | None = None
+    publish_first: tuple[Dispatch, ...] = ()
+    publish: tuple[Dispatch, ...] = ()
+    verdicts: tuple[Verdict, ...] = ()
+    notes: tuple[Note, ...] = ()
+    wake_at: dt.datetime | None = None
+    delete: bool = False
+    read_again: bool = False

@@ -1,0 +1,144 @@
+"""The mailboxes: one cell per Job, with what is known of it and what came for it since its last turn.
+
+Owned by the engine, on its event loop. A cell never writes or reads anything outside; it only remembers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from mastercontrol import metrics
+from mastercontrol.api.job import Job
+from mastercontrol.engine.facts import Result
+from mastercontrol.engine.inbox import JobKey
+from mastercontrol.engine.ports import Delivery
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A result and the delivery that is to be settled once it is dealt with."""
+
+    result: Result
+    delivery: Delivery
+
+
+@dataclass(slots=True)
+class Cell:
+    """One Job's place in the engine.
+
+    `job` is the newest object known. `must_read`: do not trust it, read it first. `confirmed` maps the ids of the
+    last dispatches to the epoch in which the broker confirmed them; `resend` are dispatch ids to be sent again.
+    """
+
+    key: JobKey
+    job: Job | None = None
+    letters: list[Letter] = field(default_factory=list)
+    must_read: bool = False
+    running: bool = False
+    wanted: bool = False
+    failures: int = 0
+    confirmed: dict[str, str] = field(default_factory=dict)
+    resend: set[str] = field(default_factory=set)
+    timer: asyncio.TimerHandle | None = None
+    pools: tuple[str, ...] = ()
+
+    def learn(self, job: Job) -> bool:
+        """Take a newer object; False where it is older than, or the same as, what is known.
+
+        A watch event may be older than the answer to our own write, which is the newer truth.
+        """
+        if self.job is not None and self.job.uid == job.uid and version(job) <= version(self.job):
+            return False
+        if self.job is not None and self.job.uid != job.uid:
+            if version(job) < version(self.job):
+                return False
+            self.confirmed.clear()
+            self.resend.clear()
+        self.job = job
+        return True
+
+    def confirm(self, dispatch_id: str, epoch: str) -> None:
+        """Remember that the broker has a dispatch."""
+        self.resend.discard(dispatch_id)
+        self.confirmed[dispatch_id] = epoch
+        while len(self.confirmed) > max(4, 2 * len(self.pools)):
+            del self.confirmed[next(iter(self.confirmed))]
+
+    def drain(self) -> list[Letter]:
+        """Take what came."""
+        letters, self.letters = self.letters, []
+        return letters
+
+    def put_back(self, letters: Iterable[Letter]) -> None:
+        """Put back what was not dealt with, before what came meanwhile."""
+        self.letters = [*letters, *self.letters]
+
+    def cancel_timer(self) -> None:
+        """Forget when to wake."""
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
+
+
+def version(job: Job) -> int:
+    """A Job's resourceVersion as a number: the API promises that they can be compared within one kind."""
+    return int(job.resource_version or 0)
+
+
+class Mailboxes:
+    """All cells, by key and by uid, and how many steps are out in each pool."""
+
+    def __init__(self) -> None:
+        self._cells: dict[JobKey, Cell] = {}
+        self._keys: dict[str, JobKey] = {}
+        self._outstanding: Counter[JobKey] = Counter()
+
+    def __iter__(self) -> Iterator[Cell]:
+        return iter(list(self._cells.values()))
+
+    def cell(self, key: JobKey) -> Cell:
+        """The cell of a Job, made if there is none."""
+        cell = self._cells.get(key)
+        if cell is None:
+            cell = self._cells[key] = Cell(key)
+            metrics.JOBS_ACTIVE.set(len(self._cells))
+        return cell
+
+    def find(self, key: JobKey) -> Cell | None:
+        """The cell of a Job, if there is one."""
+        return self._cells.get(key)
+
+    def key_of(self, uid: str) -> JobKey | None:
+        """Which Job has a uid, as far as is known here."""
+        return self._keys.get(uid)
+
+    def index(self, job: Job) -> None:
+        """Let a Job be found by its uid."""
+        self._keys[job.uid] = (job.namespace, job.name)
+
+    def drop(self, cell: Cell) -> None:
+        """Forget a Job that ended or is gone."""
+        cell.cancel_timer()
+        self.set_outstanding(cell, ())
+        if self._cells.get(cell.key) is cell:
+            del self._cells[cell.key]
+            metrics.JOBS_ACTIVE.set(len(self._cells))
+        if cell.job is not None:
+            self._keys.pop(cell.job.uid, None)
+
+    def set_outstanding(self, cell: Cell, pools: tuple[str, ...]) -> set[str]:
+        """Note which pools have a step of this Job; the pools that have one more than before."""
+        before, after = Counter(cell.pools), Counter(pools)
+        cell.pools = pools
+        for pool in before | after:
+            key = (cell.key[0], pool)
+            self._outstanding[key] += after[pool] - before[pool]
+            metrics.OUTSTANDING.labels(*key).set(self._outstanding[key])
+        return set(after - before)
+
+    def outstanding(self, namespace: str, pool: str) -> int:
+        """Steps of a pool that are sent and not answered."""
+        return self._outstanding[(namespace, pool)]

@@ -1,0 +1,246 @@
+"""One turn: gather, decide, commit, act, acknowledge. The order is the protocol; each arrow of it is kept here.
+
+A turn either gets through or raises; what it did not get through with is put back by the engine and tried again.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from mastercontrol import metrics
+from mastercontrol.api.job import Job, JobStatus, parse_job
+from mastercontrol.api.names import API_VERSION, KIND_JOB, Reason, ResultReason
+from mastercontrol.engine.commit import status_patch
+from mastercontrol.engine.decide import decide
+from mastercontrol.engine.definitions import Definitions, Found
+from mastercontrol.engine.facts import Decision, Dispatch, Facts, Kept, Limits, Missing, Note
+from mastercontrol.engine.mailbox import Cell, Letter
+from mastercontrol.engine.ports import (
+    Broker,
+    BrokerUnavailable,
+    Gone,
+    JobStore,
+    PoolDirectory,
+    RawObject,
+    Refused,
+    Reporter,
+    Unroutable,
+)
+from mastercontrol.workflow.definition import Definition
+
+log = logging.getLogger(__name__)
+
+MAX_ROUNDS: Final = 16
+"""How often one turn decides again after a refused write before it lets others go first."""
+
+
+class Contended(Exception):
+    """The Job was changed by somebody else each time this turn wanted to write."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """What a turn works with: the two stores, the clock, the dice."""
+
+    jobs: JobStore
+    broker: Broker
+    definitions: Definitions
+    pools: PoolDirectory
+    reporter: Reporter
+    clock: Callable[[], dt.datetime]
+    random: Callable[[], float]
+    limits: Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a turn leaves: the Job as it is now (None: gone), when to wake it, and which pools hold its steps."""
+
+    job: Job | None
+    wake_at: dt.datetime | None = None
+    pools: tuple[str, ...] = ()
+
+
+async def take_turn(cell: Cell, letters: Sequence[Letter], outside: Outside) -> Outcome:
+    """Take one turn for the Job of a cell, with the results that came for it.
+
+    Every letter is settled or back in the cell when it returns. When it raises, none is settled.
+
+    :raises StoreError, BrokerError, Contended: the turn did not get through.
+    """
+    began = time.perf_counter()
+    turn = _Turn(cell, list(letters), outside)
+    outcome = await turn.run()
+    metrics.TURNS.observe(time.perf_counter() - began)
+    return outcome
+
+
+class _Turn:
+    def __init__(self, cell: Cell, letters: list[Letter], outside: Outside) -> None:
+        self.cell = cell
+        self.letters = letters
+        self.outside = outside
+        self.fresh = False
+
+    async def run(self) -> Outcome:
+        job = self.cell.job
+        if job is None or self.cell.must_read:
+            job = await self._read()
+        for _ in range(MAX_ROUNDS):
+            if job is None:
+                self._settle([ResultReason.JOB_GONE] * len(self.letters))
+                return Outcome(None)
+            facts = await self._gather(job)
+            decision = decide(job, [letter.result for letter in self.letters], facts)
+            if decision.read_again:
+                job = await self._read()
+                continue
+            # A dispatch that no result stands behind is published before the write that says so.
+            await self._publish(decision.publish_first, "due")
+            try:
+                after = await self._commit(job, decision)
+            except Refused:
+                metrics.COMMITS.labels("refused").inc()
+                job = await self._read()
+                continue
+            except Gone:
+                job = None
+                continue
+            # What a result made due is published after the write that made it so, and before the result's ack.
+            await self._act(decision)
+            self._settle(decision.verdicts, again=decision.status is not None)
+            self._report(after, decision.notes)
+            if decision.delete:
+                await self.outside.jobs.delete(after.namespace, after.name, after.uid)
+                return Outcome(None)
+            return Outcome(after, decision.wake_at, _pools(after, facts.definition))
+        raise Contended(f"{self.cell.key} was changed {MAX_ROUNDS} times during one turn")
+
+    async def _read(self) -> Job | None:
+        raw = await self.outside.jobs.read(*self.cell.key)
+        self.fresh, self.cell.must_read = True, False
+        if raw is None:
+            return None
+        job = parse_job(raw)
+        self.cell.learn(job)
+        return job
+
+    async def _gather(self, job: Job) -> Facts:
+        definition = await self._definition(job)
+        unknown = [p for p in _pools_ahead(job, definition) if not self.outside.pools.known(job.namespace, p)]
+        found = {p for p in unknown if await self.outside.pools.find(job.namespace, p)}
+        epoch = self.outside.broker.epoch
+        return Facts(
+            now=self.outside.clock(),
+            jitter=self.outside.random(),
+            epoch=epoch,
+            definition=definition,
+            pool_known=lambda pool: pool in found or self.outside.pools.known(job.namespace, pool),
+            fresh=self.fresh,
+            confirmed=frozenset(i for i, e in self.cell.confirmed.items() if e == epoch),
+            resend=frozenset(self.cell.resend),
+            limits=self.outside.limits,
+        )
+
+    async def _definition(self, job: Job) -> Found:
+        status = job.status
+        if status is not None and status.ended:
+            return Missing(Reason.COMPLETED, "the job has ended")  # nothing of it is looked at
+        if status is None or status.revision is None:
+            return await self.outside.definitions.current(job.namespace, job.spec.workflow)
+        return await self.outside.definitions.pinned(job.namespace, status.revision)
+
+    async def _commit(self, job: Job, decision: Decision) -> Job:
+        if decision.status is None:
+            return job
+        patch = status_patch(job, decision.status)
+        # Until the answer is here nobody knows which object is the newest.
+        self.cell.must_read = True
+        raw = await self.outside.jobs.patch_status(job.namespace, job.name, patch)
+        self.cell.must_read = False
+        metrics.COMMITS.labels("done").inc()
+        _count(job.status, decision.status)
+        after = parse_job(raw)
+        self.cell.learn(after)
+        return after
+
+    async def _act(self, decision: Decision) -> None:
+        # If this process lives and the publish fails, the dispatch is owed even if no result comes again.
+        self.cell.resend.update(d.message.id for d in decision.publish)
+        await self._publish(decision.publish, "result")
+
+    async def _publish(self, dispatches: Sequence[Dispatch], why: str) -> None:
+        for dispatch in dispatches:
+            epoch = self.outside.broker.epoch
+            try:
+                await self.outside.broker.publish(self.cell.key[0], dispatch.pool, dispatch.message)
+            except Unroutable:
+                metrics.PUBLISH_FAILURES.labels("unroutable").inc()
+                raise
+            except BrokerUnavailable:
+                metrics.PUBLISH_FAILURES.labels("unavailable").inc()
+                raise
+            metrics.DISPATCHES.labels(why).inc()
+            if epoch is not None and epoch == self.outside.broker.epoch:
+                self.cell.confirm(dispatch.message.id, epoch)
+
+    def _settle(self, verdicts: Sequence[ResultReason | Kept], *, again: bool = False) -> None:
+        kept = []
+        for letter, verdict in zip(self.letters, verdicts, strict=True):
+            if isinstance(verdict, Kept):
+                kept.append(letter)
+                continue
+            letter.delivery.ack()
+            metrics.RESULTS.labels(verdict.value).inc()
+        self.cell.put_back(kept)
+        # A kept result waits for a write. If this turn wrote, the next one can take it.
+        self.cell.wanted = self.cell.wanted or (again and bool(kept))
+
+    def _report(self, job: Job, notes: Sequence[Note]) -> None:
+        for note in notes:
+            self.outside.reporter.warn(job_reference(job), note.reason.value, note.message)
+
+
+def job_reference(job: Job) -> RawObject:
+    """As much of a Job as an Event needs to name it."""
+    return {
+        "apiVersion": API_VERSION,
+        "kind": KIND_JOB,
+        "metadata": {
+            "namespace": job.namespace,
+            "name": job.name,
+            "uid": job.uid,
+            "resourceVersion": job.resource_version,
+        },
+    }
+
+
+def _pools_ahead(job: Job, definition: Found) -> set[str]:
+    """The pools that this turn could send a step to."""
+    if isinstance(definition, Missing):
+        return set()
+    if job.status is None or job.status.sequence == 0:
+        return {definition.states[definition.start].pool}
+    here = [definition.states[a.path] for a in job.status.active if a.path in definition.states]
+    ahead = [definition.states[s.next] for s in here if s.next is not None]
+    return {s.pool for s in (*here, *ahead)}
+
+
+def _pools(job: Job, definition: Definition | Missing) -> tuple[str, ...]:
+    """The pools that a Job's steps are with, one entry a step."""
+    if isinstance(definition, Missing) or job.status is None:
+        return ()
+    sent = [a for a in job.status.active if a.dispatched_at is not None]
+    return tuple(definition.states[a.path].pool for a in sent if a.path in definition.states)
+
+
+def _count(before: JobStatus | None, after: JobStatus) -> None:
+    moved = after.sequence - (before.sequence if before else 0)
+    metrics.TRANSITIONS.inc(moved)
+    if after.ended:
+        metrics.JOBS_ENDED.labels(after.phase.value).inc()
