@@ -26,9 +26,7 @@ RETRY_SECONDS: Final = 5.0
 class Acceptance:
     """Looks at one Workflow at a time, the newest object of each."""
 
-    def __init__(
-        self, store: WorkflowStore, definitions: Definitions, clock: Callable[[], dt.datetime]
-    ) -> None:
+    def __init__(self, store: WorkflowStore, definitions: Definitions, clock: Callable[[], dt.datetime]) -> None:
         self._store = store
         self._definitions = definitions
         self._clock = clock

@@ -203,7 +203,7 @@ class _Turn:
             self.notes.append(Note(Reason.MACHINE_REFUSED, str(refused)))
             return False
         left = state.retry.limit + 1 - entry.attempt
-        self.notes.append(Note(_reason(error), f"{_failure(entry, error)}; {left} more to come"))
+        self.notes.append(Note(_reason(error), f"{_failure(entry, error)}; {left} more to be made"))
         return True
 
     def _give_up(self, entry: ActiveStep, error: StepError, worker: str) -> bool:

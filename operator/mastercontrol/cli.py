@@ -1,0 +1,91 @@
+"""The command `mastercontrol`.
+
+Exit status: 0 done, 1 it ran and did not end well, 2 it was called wrongly. What is wrong is one line on standard
+error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from mastercontrol import __version__, logs
+from mastercontrol.settings import InvalidSetting, read_settings
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; the exit status."""
+    args = _parser().parse_args(argv)
+    try:
+        status = args.command(args)
+    except KeyboardInterrupt:
+        return 130
+    return int(status)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="mastercontrol", description="Jobs as durable state machines on Kubernetes.")
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    run = commands.add_parser("run", help="run the operator in a cluster; settings come from MCP_* variables")
+    run.set_defaults(command=_run)
+
+    check = commands.add_parser("check", help="check that the API server and the broker can be used, and exit")
+    check.set_defaults(command=_check)
+
+    dev = commands.add_parser("dev", help="run Workflow, WorkerPool and Job files in this process")
+    dev.add_argument("files", nargs="+", type=Path, metavar="FILE", help="YAML files")
+    dev.add_argument(
+        "--handlers",
+        action="append",
+        default=[],
+        metavar="MODULE",
+        help="Python module of handlers, for pools whose own cannot be imported here; may be repeated",
+    )
+    dev.add_argument("--timeout", type=float, default=None, metavar="SECONDS", help="give up after so long")
+    dev.add_argument("--plain", action="store_true", help="lines instead of a table, on a terminal too")
+    dev.add_argument("--verbose", action="store_true", help="show the logs of the engine and the workers")
+    dev.set_defaults(command=_dev)
+    return parser
+
+
+def _run(_: argparse.Namespace) -> int:
+    from mastercontrol.run import Process  # noqa: PLC0415  # `dev` shall not wait for what only the cluster needs
+
+    try:
+        settings = read_settings(required=("amqp_url", "management_url"))
+    except InvalidSetting as error:
+        return _wrong(str(error))
+    logs.configure(settings.log_level, settings.log_format)
+    return asyncio.run(Process(settings).run())
+
+
+def _check(_: argparse.Namespace) -> int:
+    from mastercontrol.check import check  # noqa: PLC0415  # as above
+
+    try:
+        settings = read_settings(required=("management_url",))
+    except InvalidSetting as error:
+        return _wrong(str(error))
+    logs.configure("warning", settings.log_format)
+    return asyncio.run(check(settings))
+
+
+def _dev(args: argparse.Namespace) -> int:
+    from mastercontrol.dev import files, session  # noqa: PLC0415  # `run` shall not need rich
+
+    logs.configure("info" if args.verbose else "error", "text")
+    try:
+        loaded = files.load(args.files)
+        return asyncio.run(session.run(loaded, args.handlers, seconds=args.timeout, plain=args.plain))
+    except (files.InvalidFile, session.NoHandlers) as error:
+        return _wrong(str(error))
+
+
+def _wrong(text: str) -> int:
+    print(f"mastercontrol: {text}", file=sys.stderr)  # noqa: T201  # this is where a user looks
+    return 2

@@ -1,0 +1,188 @@
+"""The leader: everything that works while this process holds the Lease, put together, started and ended in order.
+
+Start: what jobs need is listed first, so that no job is told that its Workflow is missing; then the broker; then the
+watches. End: no new turns, those under way end, the broker's confirms are awaited.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable
+
+from mastercontrol import handlers
+from mastercontrol.broker.adapter import RabbitBroker
+from mastercontrol.clock import utc_now
+from mastercontrol.engine.acceptance import Acceptance
+from mastercontrol.engine.definitions import Definitions
+from mastercontrol.engine.engine import Engine
+from mastercontrol.engine.ports import Delivery, RawObject
+from mastercontrol.engine.recovery import Sweeper
+from mastercontrol.engine.turn import Outside
+from mastercontrol.kube.client import KubeClient
+from mastercontrol.kube.epoch import ConfigMapEpochStore
+from mastercontrol.kube.events import EventRecorder, EventType
+from mastercontrol.kube.jobs import KubeJobStore
+from mastercontrol.kube.pools import KubePools
+from mastercontrol.kube.workflows import KubeWorkflows
+from mastercontrol.pools.controller import PoolController
+from mastercontrol.settings import Settings
+
+log = logging.getLogger(__name__)
+
+Lister = Callable[[str | None], Awaitable[list[RawObject]]]
+
+
+class Warnings:
+    """Hands the engine's warnings on as Kubernetes Events."""
+
+    def __init__(self, recorder: EventRecorder) -> None:
+        self._recorder = recorder
+
+    def warn(self, regarding: RawObject, reason: str, note: str) -> None:
+        """See `Reporter.warn`."""
+        self._recorder.emit(regarding, EventType.WARNING, reason, note, "Run")
+
+
+class Directory:
+    """Which pools there are: what the controller knows, and the API server where it does not."""
+
+    def __init__(self, pools: KubePools) -> None:
+        self._pools = pools
+        self.controller: PoolController | None = None
+
+    def known(self, namespace: str, pool: str) -> bool:
+        """See `PoolDirectory.known`."""
+        return self.controller is not None and self.controller.known(namespace, pool)
+
+    async def find(self, namespace: str, pool: str) -> bool:
+        """See `PoolDirectory.find`."""
+        raw = await self._pools.read_pool(namespace, pool)
+        if raw is not None and self.controller is not None:
+            self.controller.on_pool(raw)
+        return self.known(namespace, pool)
+
+    def poke(self, namespace: str, pool: str) -> None:
+        """See `PoolDirectory.poke`."""
+        if self.controller is not None:
+            self.controller.poke(namespace, pool)
+
+
+class Leader:
+    """Implements `handlers.Sink`. One object per term of leadership."""
+
+    def __init__(self, settings: Settings, client: KubeClient) -> None:
+        self.settings = settings
+        self.namespace = next(iter(settings.watched)) if settings.watched and len(settings.watched) == 1 else None
+        self.jobs = KubeJobStore(client)
+        self.workflows = KubeWorkflows(client)
+        self.kube_pools = KubePools(client)
+        self.recorder = EventRecorder(client, settings.pod_name or "mastercontrol")
+        self.broker = RabbitBroker(
+            settings.amqp_url,
+            settings.management_url,
+            ConfigMapEpochStore(client, settings.pod_namespace, settings.epoch_configmap),
+            on_delivery=self._deliver,
+            on_connected=self._connected,
+            settings=settings.broker,
+        )
+        self.definitions = Definitions(self.workflows)
+        directory = Directory(self.kube_pools)
+        outside = Outside(
+            jobs=self.jobs,
+            broker=self.broker,
+            definitions=self.definitions,
+            pools=directory,
+            reporter=Warnings(self.recorder),
+            clock=utc_now,
+            random=random.random,
+            limits=settings.limits,
+        )
+        self.engine = Engine(outside, concurrent_turns=settings.concurrent_turns, watched=settings.watched)
+        self.pools = PoolController(self.kube_pools, self.broker, self.engine.outstanding, settings.pools)
+        directory.controller = self.pools
+        self.acceptance = Acceptance(self.workflows, self.definitions, utc_now)
+        self.sweeper = Sweeper(
+            self.engine, self.definitions, self._list_jobs, seconds=settings.sweep_seconds, namespace=self.namespace
+        )
+
+    @property
+    def is_working(self) -> bool:
+        """Whether the broker is connected: then jobs move."""
+        return self.broker.epoch is not None
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Lead until `stop`."""
+        await self._list()
+        await self.broker.start()
+        try:
+            async with asyncio.TaskGroup() as group:
+                background = [
+                    group.create_task(self.pools.run(), name="pools"),
+                    group.create_task(self.acceptance.run(), name="workflows"),
+                    group.create_task(self.sweeper.run(), name="sweeper"),
+                ]
+                await handlers.watch(
+                    self, self.settings.watched, stop, self.settings.watch_seconds, ready=asyncio.Event()
+                )
+                for task in background:
+                    task.cancel()
+        finally:
+            await self.engine.close()
+            await self.broker.close()
+            await self.recorder.close()
+
+    async def _list(self) -> None:
+        for raw in await self._in_namespaces(self.kube_pools.list_pools):
+            self.pools.on_pool(raw)
+        for raw in await self._in_namespaces(self.workflows.list_workflows):
+            self.workflow(raw, deleted=False)
+
+    async def _list_jobs(self) -> list[RawObject]:
+        # The sweep is also when pools are compared: both may have vanished in a gap of the watch.
+        pools = await self._in_namespaces(self.kube_pools.list_pools)
+        self.pools.retain((raw["metadata"]["namespace"], raw["metadata"]["name"]) for raw in pools)
+        return await self._in_namespaces(self.jobs.list_jobs)
+
+    async def _in_namespaces(self, list_: Lister) -> list[RawObject]:
+        if self.settings.watched is None:
+            return await list_(None)
+        return [raw for namespace in sorted(self.settings.watched) for raw in await list_(namespace)]
+
+    def _deliver(self, delivery: Delivery) -> None:
+        self.engine.deliver(delivery)
+
+    def _connected(self, epoch: str) -> None:
+        self.pools.on_connected(epoch)
+        self.engine.connected(epoch)
+
+    # -- handlers.Sink
+
+    def job(self, raw: RawObject, *, deleted: bool) -> None:
+        """A watch saw a Job."""
+        if deleted:
+            self.engine.gone(raw)
+        else:
+            self.engine.observe(raw)
+
+    def workflow(self, raw: RawObject, *, deleted: bool) -> None:
+        """A watch saw a Workflow."""
+        namespace, name = raw["metadata"]["namespace"], raw["metadata"]["name"]
+        if deleted:
+            self.definitions.gone(namespace, name)
+        elif self.definitions.observe(raw):
+            self.acceptance.observe(raw)
+            self.engine.look_at_namespace(namespace)
+
+    def pool(self, raw: RawObject, *, deleted: bool) -> None:
+        """A watch saw a WorkerPool."""
+        namespace, name = raw["metadata"]["namespace"], raw["metadata"]["name"]
+        before = self.pools.known(namespace, name)
+        self.pools.on_pool(raw, deleted=deleted)
+        if not before and self.pools.known(namespace, name):
+            self.engine.look_at_namespace(namespace)
+
+    def deployment(self, raw: RawObject, *, deleted: bool) -> None:
+        """A watch saw a Deployment of a pool."""
+        self.pools.on_deployment(raw, deleted=deleted)

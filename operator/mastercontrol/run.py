@@ -1,0 +1,92 @@
+"""`mastercontrol run`: the operator's process. Stands by until it holds the Lease, leads, and ends when told to.
+
+A process that loses the Lease ends at once with status 1: what it was about to write is refused by the fence, and a
+new process stands by with nothing in memory that could be stale.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import Coroutine
+from typing import Any
+
+from mastercontrol import metrics
+from mastercontrol.health import HealthServer
+from mastercontrol.kube.client import KubeClient, Limits
+from mastercontrol.kube.lease import Elector, new_identity
+from mastercontrol.leader import Leader
+from mastercontrol.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+class Process:
+    """One process of the operator."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.stop = asyncio.Event()
+        self.leader: Leader | None = None
+
+    async def run(self) -> int:
+        """Run to the end; the exit status."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop.set)
+        health = HealthServer(self.settings.http_port, self.why_not_ready)
+        await health.start()
+        try:
+            async with await KubeClient.connect(limits=Limits(connections=self.settings.api_connections)) as client:
+                return await self._stand_by(client)
+        finally:
+            await health.close()
+
+    def why_not_ready(self) -> str | None:
+        """What keeps this process from being ready, in words."""
+        if self.leader is not None and not self.leader.is_working:
+            return "leading, but not connected to RabbitMQ"
+        return None
+
+    async def _stand_by(self, client: KubeClient) -> int:
+        s = self.settings
+        elector = Elector(
+            client,
+            s.pod_name or new_identity(),
+            s.pod_namespace,
+            s.lease_name,
+            s.lease_seconds,
+            s.renew_deadline_seconds,
+            s.retry_seconds,
+        )
+        log.info("standing by as %s", elector.identity)
+        try:
+            await _first(elector.acquire(), self.stop.wait())
+            return await self._lead(client, elector) if elector.is_leader else 0
+        finally:
+            metrics.LEADER.set(0)
+            await elector.release()
+
+    async def _lead(self, client: KubeClient, elector: Elector) -> int:
+        metrics.LEADER.set(1)
+        self.leader = Leader(self.settings, client)
+        try:
+            await _first(self.leader.run(self.stop), elector.lost())
+        finally:
+            self.leader = None
+        return 0 if self.stop.is_set() else 1
+
+
+async def _first(*awaitables: Coroutine[Any, Any, Any]) -> None:
+    """Wait for the first to end, cancel the others, and raise what any of them raised."""
+    tasks = [asyncio.create_task(a) for a in awaitables]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException) and not isinstance(result, asyncio.CancelledError):
+            raise result
