@@ -70,7 +70,7 @@ class _NoDiffBase(kopf.DiffBaseStorage):
         """Nothing."""
 
 
-def watch_settings(watch_seconds: float) -> kopf.OperatorSettings:
+def watch_settings(watch_seconds: int) -> kopf.OperatorSettings:
     """How kopf watches: bounded requests, endless retries, nothing written."""
     settings = kopf.OperatorSettings()
     settings.persistence.progress_storage = _NoProgress()
@@ -100,6 +100,11 @@ def registry(sink: Sink) -> kopf.OperatorRegistry:
     """The handlers, bound to a sink."""
     handlers = kopf.OperatorRegistry()
 
+    @kopf.on.login(registry=handlers, id="login")
+    def login(**kwargs: Any) -> kopf.ConnectionInfo | None:
+        # The client library knows kubeconfigs, service accounts and auth plugins alike.
+        return kopf.login_via_client(**kwargs)
+
     # The group is named: a bare kind Job would match batch/v1 as well.
     @kopf.on.event(GROUP, VERSION, JOBS, registry=handlers, id="job")
     async def job(event: Any, **_: Any) -> None:
@@ -121,7 +126,7 @@ def registry(sink: Sink) -> kopf.OperatorRegistry:
 
 
 async def watch(
-    sink: Sink, namespaces: Collection[str] | None, stop: asyncio.Event, watch_seconds: float, ready: asyncio.Event
+    sink: Sink, namespaces: Collection[str] | None, stop: asyncio.Event, watch_seconds: int, ready: asyncio.Event
 ) -> None:
     """Watch until `stop`; namespaces None for all."""
     await kopf.operator(

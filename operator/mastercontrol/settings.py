@@ -50,7 +50,7 @@ class Settings:
     sweep_seconds: float = _setting(300.0, "Between two sweeps for lost dispatches and vanished jobs.")
     scale_interval_seconds: float = _setting(1.0, "Between two looks at a busy pool's queue.")
     history_limit: int = _setting(20, "Transitions kept in a job's status.history.")
-    watch_seconds: float = _setting(290.0, "How long a watch lives before it is renewed; under common proxies' 300 s.")
+    watch_seconds: int = _setting(290, "How long a watch lives before it is renewed; under common proxies' 300 s.")
     log_level: str = _setting("info", "debug, info, warning or error.")
     log_format: str = _setting("text", "text, or json for one object a line.")
 

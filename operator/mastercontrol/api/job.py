@@ -126,7 +126,7 @@ class JobStatus:
             "revision": self.revision,
             "sequence": self.sequence,
             "brokerEpoch": self.broker_epoch,
-            "active": [_active_raw(a) for a in self.active],
+            "active": [_active_raw(a) for a in self.active] or None,
             "outputs": dict(self.outputs) or None,
             "conditions": [_condition_raw(c) for c in self.conditions] or None,
             "history": [_history_raw(h) for h in self.history] or None,

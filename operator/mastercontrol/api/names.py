@@ -59,6 +59,7 @@ class Reason(StrEnum):
     STARTED = "Started"
     STEP_SUCCEEDED = "StepSucceeded"
     STEP_FAILED = "StepFailed"
+    JOB_FAILED = "JobFailed"
     STEP_TIMEOUT = "Timeout"
     RESULT_TOO_LARGE = "ResultTooLarge"
     STATUS_TOO_LARGE = "StatusTooLarge"

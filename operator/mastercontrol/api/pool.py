@@ -37,12 +37,12 @@ class WorkerPool:
     @property
     def concurrency(self) -> int:
         """Steps that one worker does at a time."""
-        return int(self.template.get("concurrency", 1))
+        return int(self.template.get("concurrency") or 1)
 
     @property
     def grace_period_seconds(self) -> int:
         """How long a worker that is told to stop may finish what it has."""
-        return int(self.template.get("gracePeriodSeconds", 30))
+        return int(self.template.get("gracePeriodSeconds") or 30)
 
 
 _SPEC_FIELDS = frozenset({"replicas", "minReplicas", "maxReplicas", "autoscaling", "deliveryLimit", "template"})

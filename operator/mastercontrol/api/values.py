@@ -74,7 +74,7 @@ def number(data: Mapping[str, Any], name: str, path: str, low: float, high: floa
 
 def known(data: Mapping[str, Any], names: frozenset[str], path: str) -> None:
     """Refuse fields that nobody reads: a misspelt one would be ignored without a word."""
-    unknown = sorted(set(data) - names)
+    unknown = sorted(str(name) for name in data if name not in names)
     if unknown:
         raise InvalidObject(f"{path}.{unknown[0]}: there is no such field; known are {', '.join(sorted(names))}")
 

@@ -23,6 +23,8 @@ from mastercontrol_worker.contract import Failed, StepError, StepMessage, Succee
 
 def decide(job: Job, results: Sequence[Result], facts: Facts) -> Decision:
     """What to do for a Job that these results came for. Results of another uid are of a Job that is gone."""
+    if not facts.fresh and any(result.uid != job.uid for result in results):
+        return Decision(read_again=True)  # or of one that has the name since, and is not known here yet
     if job.deleting:
         return Decision(verdicts=(ResultReason.JOB_GONE,) * len(results))
     turn = _Turn(job, facts)
@@ -92,7 +94,8 @@ class _Turn:
     def _begin(self, results: Sequence[Result]) -> None:
         definition = self.facts.definition
         if isinstance(definition, Missing):
-            self._wait(definition.reason, definition.message)
+            if self.status.phase is not Phase.SUSPENDED:
+                self._wait(definition.reason, definition.message)
             return
         state = definition.states[definition.start]
         answered = next((r for r in results if self._answers_first(r)), None)
@@ -149,7 +152,7 @@ class _Turn:
         caused = next((a for a in self.status.active if a.attempt == 1 and a.seq == result.seq + 1), None)
         if caused is None or caused.dispatched_at is None or not isinstance(result.outcome, Succeeded):
             return ResultReason.STALE
-        if self._id(caused) in self.facts.confirmed:
+        if self._id(caused) in self.facts.confirmed or self._goes_out(caused):
             return ResultReason.STALE
         state = self._state(caused)
         if state is None:
@@ -174,6 +177,7 @@ class _Turn:
         except TriggerRefused as error:
             self.notes.append(Note(Reason.MACHINE_REFUSED, str(error)))
             return False
+        self._drop_publish(entry)
         self.status = moved
         for following in moved.active:
             if following.seq == moved.sequence:
@@ -208,12 +212,16 @@ class _Turn:
 
     def _give_up(self, entry: ActiveStep, error: StepError, worker: str) -> bool:
         self.status = moves.fail(self.status, self.facts, error, entry, worker)
-        self.notes.append(Note(_reason(error), f"{_failure(entry, error)}; the job failed"))
+        self.notes.append(Note(Reason.JOB_FAILED, _failure(entry, error)))
         return True
 
     def _drop_publish(self, entry: ActiveStep) -> None:
-        """Do not send what failed within the same turn."""
+        """Do not send what was answered within the same turn."""
         self.after = [d for d in self.after if d.message.id != self._id(entry)]
+
+    def _goes_out(self, entry: ActiveStep) -> bool:
+        """Whether this turn sends it already: the same result came twice."""
+        return any(d.message.id == self._id(entry) for d in self.after)
 
     # -- the clock
 
@@ -312,11 +320,17 @@ class _Turn:
         if self._of_older_epoch():
             times.append(self.facts.now)
         if self.status.phase is not Phase.SUSPENDED:
-            times += [a.not_before for a in self.status.active if a.dispatched_at is None]
+            times += [a.not_before for a in self.status.active if self._waits_for_time(a)]
             limit, started = self.job.spec.active_deadline_seconds, self.status.start_time
             if limit and started:
                 times.append(started + dt.timedelta(seconds=limit))
         return min((t for t in times if t is not None), default=None)
+
+    def _waits_for_time(self, entry: ActiveStep) -> bool:
+        """Whether time alone makes it due. What is due and not sent waits for a connection or a pool: they tell."""
+        if entry.dispatched_at is not None or entry.not_before is None:
+            return False
+        return entry.not_before > self.facts.now or entry not in self.was.active
 
     def _of_older_epoch(self) -> bool:
         """Whether this turn leaves dispatches that the broker of now may not have: the next one sends them again.

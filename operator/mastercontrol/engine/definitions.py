@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from mastercontrol.api.names import LABEL_MANAGED_BY, LABEL_WORKFLOW, Reason
@@ -90,6 +90,8 @@ class Definitions:
             return Missing(Reason.UNKNOWN_WORKFLOW, text)
         compiled = _compile(str(raw["data"]["workflow"]), raw["data"]["spec"])
         if isinstance(compiled, Definition):
+            # It keeps its name, also where a newer operator would name the same states otherwise.
+            compiled = replace(compiled, revision=revision)
             self._remember(namespace, compiled)
         return compiled
 
@@ -121,9 +123,12 @@ class Definitions:
         # Twice in a row: a Job may just be beginning with a revision that was current a moment ago.
         doomed = unneeded & self._unneeded
         for key in doomed:
-            self._kept.discard(key)
-            self._pinned.pop(key, None)
-            await self._store.delete_revision(*key)
+            # A Job that begins with it just now waits, and then it is made again.
+            async with self._locks.setdefault(key, asyncio.Lock()):
+                self._kept.discard(key)
+                self._pinned.pop(key, None)
+                await self._store.delete_revision(*key)
+            self._locks.pop(key, None)
         self._unneeded = unneeded - doomed
         return len(doomed)
 

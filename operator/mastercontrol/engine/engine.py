@@ -171,10 +171,10 @@ class Engine:
     def _conclude(self, cell: Cell, outcome: Outcome) -> None:
         job = outcome.job
         if job is None or (_at_rest(job) and not cell.letters and not cell.wanted):
-            if not cell.letters:
+            if not cell.letters and not cell.wanted:
                 self.mailboxes.drop(cell)
-            else:
-                cell.job, cell.wanted = None, True
+            else:  # something came meanwhile: for a Job that has the name now, perhaps
+                cell.must_read = cell.wanted = True
             return
         self.mailboxes.index(job)
         for pool in self.mailboxes.set_outstanding(cell, outcome.pools):

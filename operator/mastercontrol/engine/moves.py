@@ -22,6 +22,8 @@ from mastercontrol_worker.contract import JobRef, StepError
 
 MESSAGE_CHARS = 1024
 """The longest message of a handler that a history entry or a condition carries; status.error has it longer."""
+WORKER_CHARS = 253
+"""The longest identity of a worker that is kept: that of a pod's name."""
 
 __all__ = [
     "advance",
@@ -188,7 +190,7 @@ def _fire(
         reason=str(reason),
         attempt=entry.attempt if entry else None,
         message=message[:MESSAGE_CHARS] if message else None,
-        worker=worker or None,
+        worker=worker[:WORKER_CHARS] or None,
     )
     history = (*status.history, line)[-facts.limits.history :]
     return replace(status, state=state, sequence=status.sequence + 1, history=history)

@@ -54,15 +54,16 @@ class Sweeper:
         await self._sweep_queues()
 
     async def _sweep_jobs(self) -> None:
-        before = {cell.key: cell for cell in self.engine.mailboxes}
+        # Their uids are those of before the listing: a name may be taken again while it is under way.
+        before = {cell.key: cell.job.uid for cell in self.engine.mailboxes if cell.job is not None}
         stored = await self.list_jobs()
         listed = set[JobKey]()
         for raw in stored:
             listed.add((raw["metadata"]["namespace"], raw["metadata"]["name"]))
             self.engine.observe(raw)
-        for key, cell in before.items():
-            if key not in listed and cell.job is not None:
-                self.engine.gone({"metadata": {"namespace": key[0], "name": key[1], "uid": cell.job.uid}})
+        for key, uid in before.items():
+            if key not in listed:
+                self.engine.gone({"metadata": {"namespace": key[0], "name": key[1], "uid": uid}})
         in_use = [
             (raw["metadata"]["namespace"], raw["status"]["revision"])
             for raw in stored

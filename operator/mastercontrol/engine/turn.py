@@ -113,17 +113,25 @@ class _Turn:
                 continue
             # What a result made due is published after the write that made it so, and before the result's ack.
             await self._act(decision)
-            self._settle(decision.verdicts, again=decision.status is not None)
-            self._report(after, decision.notes)
             if decision.delete:
                 await self.outside.jobs.delete(after.namespace, after.name, after.uid)
+            self._report(after, decision.notes)
+            # Last, so that a turn that raises has settled nothing.
+            self._settle(decision.verdicts, again=decision.status is not None)
+            if decision.delete:
                 return Outcome(None)
             return Outcome(after, decision.wake_at, _pools(after, facts.definition))
         raise Contended(f"{self.cell.key} was changed {MAX_ROUNDS} times during one turn")
 
     async def _read(self) -> Job | None:
-        raw = await self.outside.jobs.read(*self.cell.key)
-        self.fresh, self.cell.must_read = True, False
+        # Before the call: what asks for a read while the answer is under way asks for another one.
+        self.cell.must_read = False
+        try:
+            raw = await self.outside.jobs.read(*self.cell.key)
+        except Exception:
+            self.cell.must_read = True
+            raise
+        self.fresh = True
         if raw is None:
             return None
         job = parse_job(raw)
@@ -159,10 +167,11 @@ class _Turn:
         if decision.status is None:
             return job
         patch = status_patch(job, decision.status)
-        # Until the answer is here nobody knows which object is the newest.
-        self.cell.must_read = True
-        raw = await self.outside.jobs.patch_status(job.namespace, job.name, patch)
-        self.cell.must_read = False
+        try:
+            raw = await self.outside.jobs.patch_status(job.namespace, job.name, patch)
+        except Exception:
+            self.cell.must_read = True  # without an answer nobody knows which object is the newest
+            raise
         metrics.COMMITS.labels("done").inc()
         _count(job.status, decision.status)
         after = parse_job(raw)
