@@ -47,7 +47,7 @@ integration: setup ## tests on a real API server and a real RabbitMQ, without po
 	$(PYTEST) $(PYTEST_OPTIONS) tests/integration
 
 e2e: setup ## tests on a real cluster with the chart, the images and the examples
-	$(PYTEST) $(PYTEST_OPTIONS) tests/e2e
+	$(PYTEST) --timeout 900 -rP tests/e2e
 
 up: ## a kind cluster with the chart and the examples
 	hack/up

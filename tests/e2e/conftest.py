@@ -1,0 +1,119 @@
+"""A kind cluster with the images of this tree, and the chart installed as the README says, once for all tests.
+
+The cluster is `mcp-test`; its kubeconfig is in the cache and nowhere else. It stays after the run, so that the next
+one is faster (MCP_CLUSTER=mcp-test hack/cluster down removes it); the release and the tests' objects do not.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from e2e.harness import ROOT, Cluster, pool, run, wait_for, workflow
+
+NAME = "mcp-test"
+HELM = ROOT / ".cache" / "bin" / "helm"
+
+
+def _hack(*command: str) -> str:
+    environ = {**os.environ, "MCP_CLUSTER": NAME}
+    done = subprocess.run(
+        [str(ROOT / "hack" / command[0]), *command[1:]], env=environ, stdout=subprocess.PIPE, text=True, check=False
+    )
+    if done.returncode != 0:
+        pytest.fail(f"hack/{' '.join(command)} failed; what it said is above", pytrace=False)
+    return done.stdout.strip()
+
+
+def _app_version() -> str:
+    found = re.search(r"^appVersion: (\S+)", (ROOT / "charts" / "mcp" / "Chart.yaml").read_text(), re.MULTILINE)
+    assert found is not None
+    return found[1].strip('"')
+
+
+@pytest.fixture(scope="session")
+def images() -> list[str]:
+    """The images of this tree, built. The operator's has the tag that the chart asks for by itself."""
+    _hack("tools")
+    _hack("docker-engine")
+    _hack("base-images")
+    operator = f"mastercontrol-operator:{_app_version()}"
+    _hack("build-image", operator, str(ROOT / "operator" / "Dockerfile"), str(ROOT))
+    _hack("build-image", "mastercontrol-worker:dev", str(ROOT / "worker-image/Dockerfile"), str(ROOT / "worker-image"))
+    built = [operator, "rabbitmq:4-management", "mastercontrol-worker:dev", "mastercontrol-e2e:dev"]
+    folder = ROOT / "tests" / "e2e" / "image"
+    _hack("build-image", "mastercontrol-e2e:dev", str(folder / "Dockerfile"), str(folder))
+    for dockerfile in sorted((ROOT / "examples").glob("*/Dockerfile")):
+        name = f"mastercontrol-example-{dockerfile.parent.name}:dev"
+        _hack("build-image", name, str(dockerfile), str(dockerfile.parent))
+        built.append(name)
+    return built
+
+
+@pytest.fixture(scope="session")
+def bare_cluster(images: list[str]) -> Cluster:
+    """The cluster with the images and without a release of an earlier run."""
+    kubeconfig = _hack("cluster", "up").splitlines()[-1]
+    _hack("cluster", "load", *images)
+    cluster = Cluster(kubeconfig, node=f"{NAME}-control-plane")
+    for kind in ("mcpjobs", "mcpworkerpools", "mcpworkflows"):
+        cluster.kubectl("delete", kind, "--all", "--wait=false", check=False)
+    run([str(HELM), "--kubeconfig", kubeconfig, "uninstall", "mcp", "--wait", "--ignore-not-found"], seconds=180)
+    cluster.kubectl("delete", "pvc", "--all", "--wait=false")
+    wait_for("empty namespace", 120, lambda: not cluster.list("pods") and not cluster.list("pvc"))
+    return cluster
+
+
+@pytest.fixture(scope="session")
+def quick_start(bare_cluster: Cluster) -> dict[str, str]:
+    """The README's in-cluster quick start, typed as written: each command and what it printed."""
+    readme = (ROOT / "README.md").read_text()
+    found = re.search(r"<!-- quick-start -->(.*?)<!-- /quick-start -->", readme, re.DOTALL)
+    assert found is not None, "the README has no quick start between its marks"
+    blocks = re.findall(r"```console\n(.*?)```", found[1], re.DOTALL)
+    typed = [line.removeprefix("$ ") for block in blocks for line in block.splitlines() if line.startswith("$ ")]
+    assert typed, "the README's quick start has no command"
+    return {command: _type(bare_cluster, command) for command in typed}
+
+
+def _type(cluster: Cluster, command: str) -> str:
+    """Run a line of the README in a shell, at the root of the tree, against the test cluster."""
+    environ = {**os.environ, "KUBECONFIG": cluster.kubeconfig, "PATH": f"{HELM.parent}:{os.environ['PATH']}"}
+    if re.search(r"(-w|--watch)\b", command):
+        # A person looks until the jobs are Done and then presses control-C.
+        command = f"timeout --preserve-status -s INT 60 {command} || true"
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=ROOT, env=environ, capture_output=True, text=True, check=False, timeout=400
+    )
+    assert done.returncode == 0, f"$ {command}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+@pytest.fixture(scope="session")
+def cluster(bare_cluster: Cluster, quick_start: dict[str, str]) -> Iterator[Cluster]:  # noqa: ARG001 - it installs the chart
+    """The cluster with the release of the quick start and the tests' own Workflows and pools."""
+    for kind in ("one", "two", "three"):
+        bare_cluster.apply(pool(kind))
+    states = [{"name": n, "pool": n, "retry": {"backoffSeconds": 1, "jitter": "none"}} for n in ("one", "two", "three")]
+    bare_cluster.apply(workflow("chain", *states))
+    yield bare_cluster
+    for kind in ("mcpjobs", "mcpworkerpools", "mcpworkflows"):
+        bare_cluster.kubectl("delete", kind, "--all", "--wait=false", check=False)
+    run([str(HELM), "--kubeconfig", bare_cluster.kubeconfig, "uninstall", "mcp"], seconds=180)
+
+
+@pytest.fixture
+def helm(cluster: Cluster) -> Iterator[object]:
+    """Change the release's values; they are put back after the test."""
+
+    def upgrade(*settings: str) -> None:
+        values = [word for setting in settings for word in ("--set", setting)]
+        command = [str(HELM), "--kubeconfig", cluster.kubeconfig, "upgrade", "mcp", str(ROOT / "charts/mcp"), *values]
+        run([*command, "--wait", "--timeout", "180s"], seconds=200)
+
+    yield upgrade
+    upgrade()
