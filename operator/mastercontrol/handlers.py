@@ -10,7 +10,7 @@ import asyncio
 import itertools
 import logging
 from collections.abc import Collection
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import kopf
 
@@ -133,6 +133,8 @@ async def watch(
         registry=registry(sink),
         settings=watch_settings(watch_seconds),
         standalone=True,
+        # kopf would make one from the user's name, which a container has not. Without peering nobody reads it.
+        identity=cast("Any", "mastercontrol"),
         clusterwide=namespaces is None,
         namespaces=sorted(namespaces or ()),
         stop_flag=stop,

@@ -1,0 +1,51 @@
+"""What the pool controller needs of the API server, as a small protocol.
+
+`kube.pools` implements it for a cluster, `memory.store` for one process. Both raise the errors of `engine.ports`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from mastercontrol.engine.ports import RawObject
+
+
+class PoolCluster(Protocol):
+    """The API server, as far as WorkerPools and what they own go."""
+
+    async def apply(self, manifest: RawObject) -> RawObject:
+        """Server-side apply of one object as field manager `mastercontrol`, forced; the object as it is after it.
+
+        The same manifest may be applied again after any error.
+
+        :raises StoreError: Rejected, Gone (its namespace is missing) or StoreUnavailable.
+        """
+        ...
+
+    async def read_deployment(self, namespace: str, name: str) -> RawObject | None:
+        """The newest Deployment, or None when there is none.
+
+        :raises StoreUnavailable: no answer.
+        """
+        ...
+
+    async def scale(self, namespace: str, name: str, replicas: int) -> None:
+        """Set `spec.replicas` of a Deployment through its scale subresource.
+
+        :raises StoreError: Gone, Rejected or StoreUnavailable.
+        """
+        ...
+
+    async def patch_pool_status(self, namespace: str, name: str, status: dict[str, Any]) -> None:
+        """Merge `status` into the status of a WorkerPool; a None removes its field.
+
+        :raises StoreError: Gone, Rejected or StoreUnavailable.
+        """
+        ...
+
+    async def list_pods(self, namespace: str, selector: str) -> list[RawObject]:
+        """The pods that a label selector (`key=value,key2=value2`) matches.
+
+        :raises StoreUnavailable: no answer.
+        """
+        ...

@@ -1,0 +1,143 @@
+"""Brings what a pool needs into being, in this order: queue, the workers' user and Secret, Deployment.
+
+`controller.py` calls it in each turn; nothing is asked or written where nothing has changed. A worker therefore
+never starts before its queue exists and it may read it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from mastercontrol.api.names import Reason
+from mastercontrol.api.pool import WorkerPool
+from mastercontrol.engine.ports import Broker, RawObject
+from mastercontrol.pools import deployment as manifests
+from mastercontrol.pools.backoff import Problem
+from mastercontrol.pools.ports import PoolCluster
+from mastercontrol.pools.scaling import initial_replicas, policy_of
+from mastercontrol.pools.settings import PoolSettings
+from mastercontrol.pools.state import PoolState
+
+logger = logging.getLogger(__name__)
+
+
+class NotYetError(Exception):
+    """Something stands in the way that no call can mend; `problem` says what."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.message)
+        self.problem = problem
+
+
+class Provisioner:
+    """One for all pools; what it knows of a pool is in its PoolState."""
+
+    def __init__(
+        self,
+        cluster: PoolCluster,
+        broker: Broker,
+        settings: PoolSettings,
+        monotonic: Callable[[], float],
+        outstanding: Callable[[str, str], int],
+    ) -> None:
+        self._cluster = cluster
+        self._broker = broker
+        self._settings = settings
+        self._monotonic = monotonic
+        self._outstanding = outstanding
+        self._epoch: str | None = None
+
+    def new_epoch(self, epoch: str) -> bool:
+        """Note the epoch of the broker's data; True when it is another one: queues and users must be made again."""
+        changed = epoch != self._epoch
+        self._epoch = epoch
+        return changed
+
+    async def look(self, state: PoolState) -> None:
+        """Read the Deployment if it is not known.
+
+        :raises StoreError: it could not be read.
+        """
+        if not state.live.known:
+            state.live.observe(await self._cluster.read_deployment(state.namespace, manifests.child_name(state.name)))
+
+    async def provide(self, state: PoolState, pool: WorkerPool) -> None:
+        """Make sure of queue, Secret and Deployment.
+
+        :raises StoreError, BrokerError, InvalidObject, NotYetError: it is to be tried again, if need be later.
+        """
+        await self._queue(state, pool)
+        await self._url(state, pool)
+        manifest = self._manifest(state, pool)
+        await self._secret(state, pool)
+        await self._deployment(state, pool, manifest)
+
+    async def _queue(self, state: PoolState, pool: WorkerPool) -> None:
+        wanted = (self._epoch, pool.uid, pool.delivery_limit)  # taken before the call: an epoch may begin during it
+        if state.declared_for != wanted:
+            await self._broker.declare_pool(pool.namespace, pool.name, pool.delivery_limit)
+            state.declared_for = wanted
+
+    async def _url(self, state: PoolState, pool: WorkerPool) -> None:
+        wanted = (self._epoch, pool.uid)
+        if state.url_for != wanted:
+            state.url = await self._broker.worker_url(pool.namespace, pool.name)
+            state.url_for = wanted
+
+    def _manifest(self, state: PoolState, pool: WorkerPool) -> RawObject:
+        made_for = (pool.uid, pool.generation, state.url)
+        if state.manifest is None or state.manifest_for != made_for:
+            state.manifest = manifests.deployment(pool, state.url)
+            state.manifest_for = made_for
+        return state.manifest
+
+    async def _secret(self, state: PoolState, pool: WorkerPool) -> None:
+        # Secrets can't be read (the operator has no right to), so it is applied once in the life of a process.
+        manifest = manifests.secret(pool, state.url)
+        digest = manifests.digest(manifest)
+        if state.secret_applied != digest:
+            await self._cluster.apply(manifest)
+            state.secret_applied = digest
+
+    async def _deployment(self, state: PoolState, pool: WorkerPool, manifest: RawObject) -> None:
+        if not state.live.known or (state.live.raw is not None and state.live.drift(manifest) is None):
+            return
+        # Decide by what is there now: an event may be on its way, and an apply carries the live number of replicas.
+        state.live.doubt()
+        await self.look(state)
+        why = self._why_apply(state, pool, manifest)
+        if why is None:
+            return
+        replicas = state.live.replicas if state.live.raw is not None else self._initial(state, pool)
+        logger.info("pool %s/%s: applying its Deployment (%s)", pool.namespace, pool.name, why)
+        answer = await self._cluster.apply(manifests.with_replicas(manifest, replicas))
+        state.live.applied(manifest, answer)
+        state.applied_at = self._monotonic()
+
+    def _initial(self, state: PoolState, pool: WorkerPool) -> int:
+        return initial_replicas(policy_of(pool), state.depth, self._outstanding(pool.namespace, pool.name))
+
+    def _why_apply(self, state: PoolState, pool: WorkerPool, manifest: RawObject) -> str | None:
+        """What an apply would change, in a word for the log; None when nothing."""
+        live = state.live
+        if live.raw is None:
+            return "it does not exist"
+        if live.terminating:
+            raise NotYetError(Problem(Reason.NOT_READY, "the Deployment is being deleted; it is made again after that"))
+        if not manifests.belongs(live.raw, pool):
+            name = manifests.child_name(pool.name)
+            message = f"there is another Deployment {name}; delete or rename it, or give this pool another name"
+            raise NotYetError(Problem(Reason.APPLY_FAILED, message))
+        path = live.drift(manifest)
+        if path is None:
+            return None
+        if live.already_applied(manifest) and self._just_applied(state):
+            message = f"somebody else keeps changing the Deployment ({path})"
+            raise NotYetError(Problem(Reason.APPLY_FAILED, message))
+        return f"{path} differs"
+
+    def _just_applied(self, state: PoolState) -> bool:
+        if state.applied_at is None:
+            return False
+        return self._monotonic() - state.applied_at < self._settings.drift_interval_seconds

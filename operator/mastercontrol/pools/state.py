@@ -1,0 +1,83 @@
+"""What the controller holds of one pool between its turns.
+
+Only the turn of that pool changes it, besides the event handlers of `controller.py`, which set what they have seen
+and add the pool to the queue. Nothing here is needed to survive a restart: all of it can be seen again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mastercontrol.api.pool import WorkerPool
+from mastercontrol.engine.ports import Depth, RawObject
+from mastercontrol.pools.backoff import Backoff, Problem
+from mastercontrol.pools.live import LiveDeployment
+from mastercontrol.pools.scaling import History
+from mastercontrol.pools.settings import PoolSettings
+
+Key = tuple[str, str]
+"""Namespace and name of a pool."""
+
+
+class PoolState:
+    """Times are seconds of a monotonic clock unless they are texts."""
+
+    def __init__(self, namespace: str, name: str, uid: str, settings: PoolSettings) -> None:
+        self.namespace = namespace
+        self.name = name
+        self.uid = uid
+        self.generation = 0
+        self.pool: WorkerPool | None = None  # the newest valid one
+        self.invalid: Problem | None = None  # why the newest one is not valid
+        self.deleting = False
+        self.gone = False
+        self.seen_status: Mapping[str, Any] = {}  # as the watch shows it
+        self._settings = settings
+        self.start_over()
+
+    def start_over(self) -> None:
+        """Forget what another process may have changed since: this one begins to lead."""
+        self.live = LiveDeployment()
+        self.declared_for: object = None  # what the queue was declared for; see provision.py
+        self.url_for: object = None
+        self.url = ""
+        self.secret_applied: str | None = None
+        self.manifest: RawObject | None = None
+        self.manifest_for: object = None
+        self.applied_at: float | None = None
+        self.resynced_at: float | None = None
+        self.depth: Depth | None = None
+        self.depth_at: float | None = None
+        self.history: History = ()
+        self.status: Mapping[str, Any] = self.seen_status
+        self.status_at: float | None = None
+        self.last_scale_time: str | None = self.seen_status.get("lastScaleTime")
+        self.unready_since: float | None = None
+        self.trouble: str | None = None
+        self.trouble_at: float | None = None
+        self.reading = Backoff(self._settings)
+        self.provision = Backoff(self._settings)
+        self.scaling = Backoff(self._settings)
+        self.reporting = Backoff(self._settings)
+
+    @property
+    def key(self) -> Key:
+        """Namespace and name."""
+        return self.namespace, self.name
+
+    @property
+    def active(self) -> WorkerPool | None:
+        """The pool to work for, if there is one."""
+        return None if self.gone or self.deleting else self.pool
+
+    @property
+    def problem(self) -> Problem | None:
+        """The first thing that is wrong."""
+        found = (self.invalid, self.provision.problem, self.reading.problem, self.scaling.problem)
+        return next((problem for problem in found if problem is not None), None)
+
+    def hurry(self) -> None:
+        """Something that efforts depend on has changed: make them at once."""
+        for effort in (self.reading, self.provision, self.scaling, self.reporting):
+            effort.hurry()

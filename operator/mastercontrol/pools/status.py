@@ -1,0 +1,128 @@
+"""The status of a WorkerPool: made from what is known, compared with what stands there. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Any
+
+from mastercontrol.api.names import ConditionType, Reason
+from mastercontrol.pools.backoff import Problem
+from mastercontrol.pools.live import Counts
+from mastercontrol.pools.scaling import ScalingPolicy
+
+Status = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """All that a status is made of. `policy` is None for a pool that was never valid, `wanted` without a Deployment."""
+
+    generation: int
+    selector: str
+    policy: ScalingPolicy | None
+    counts: Counts
+    wanted: int | None
+    backlog: int | None
+    last_scale_time: str | None
+    problem: Problem | None
+    trouble: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Condition:
+    type: ConditionType
+    status: str
+    reason: Reason
+    message: str
+
+
+class Change(Enum):
+    """How two statuses differ."""
+
+    NONE = auto()
+    COUNTS = auto()  # numbers and the texts that contain them
+    MEANING = auto()  # a condition's status or reason, or the generation
+
+
+def build(view: View, old: Status, now: str) -> dict[str, Any]:
+    """The status that says what `view` knows. `now` is an RFC 3339 time for conditions that change.
+
+    A field that is None is to be removed.
+    """
+    conditions = [_ready(view), *_scaling_active(view)]
+    before = {item.get("type"): item for item in old.get("conditions") or ()}
+    return {
+        "observedGeneration": view.generation,
+        "replicas": view.counts.replicas,
+        "readyReplicas": view.counts.ready,
+        "wantedReplicas": view.wanted,
+        "backlog": view.backlog,
+        "selector": view.selector,
+        "lastScaleTime": view.last_scale_time,
+        "conditions": [_as_json(item, view.generation, before.get(item.type.value), now) for item in conditions],
+    }
+
+
+def compare(new: Status, old: Status) -> Change:
+    """How the status that should be differs from the one that stands there. Absent and None are the same."""
+    if all(new.get(name) == old.get(name) for name in new):
+        return Change.NONE
+    return Change.COUNTS if _meaning(new) == _meaning(old) else Change.MEANING
+
+
+def _meaning(status: Status) -> object:
+    conditions = status.get("conditions") or ()
+    return status.get("observedGeneration"), [tuple(map(item.get, ("type", "status", "reason"))) for item in conditions]
+
+
+def _ready(view: View) -> _Condition:
+    if view.problem is not None:
+        return _false(ConditionType.READY, view.problem.reason, view.problem.message)
+    if view.wanted is None:
+        return _false(ConditionType.READY, Reason.NOT_READY, "there is no Deployment yet")
+    if view.policy is not None and view.policy.maximum == 0:
+        return _true(ConditionType.READY, Reason.PAUSED, "paused: maxReplicas is 0, so no worker runs")
+    if view.wanted == 0:
+        return _true(ConditionType.READY, Reason.READY, "no worker is needed now")
+    message = f"{min(view.counts.ready, view.wanted)} of {view.wanted} workers are ready"
+    if view.trouble is not None and view.counts.ready < view.wanted:
+        message += f"; {view.trouble}"
+    if view.counts.ready == 0:
+        return _false(ConditionType.READY, Reason.NOT_READY, message)
+    return _true(ConditionType.READY, Reason.READY, message)
+
+
+def _scaling_active(view: View) -> list[_Condition]:
+    kind = ConditionType.SCALING_ACTIVE
+    if view.policy is None:
+        return []
+    if view.policy.maximum == 0:
+        return [_false(kind, Reason.PAUSED, "maxReplicas is 0")]
+    if not view.policy.automatic:
+        return [_false(kind, Reason.SCALING_DISABLED, "autoscaling.enabled is false")]
+    if view.backlog is None:
+        return [_false(kind, Reason.DEPTH_UNKNOWN, "the queue can't be read, so no worker is stopped")]
+    return [_true(kind, Reason.FOLLOWS_BACKLOG, "the number of workers follows the backlog")]
+
+
+def _true(kind: ConditionType, reason: Reason, message: str) -> _Condition:
+    return _Condition(kind, "True", reason, message)
+
+
+def _false(kind: ConditionType, reason: Reason, message: str) -> _Condition:
+    return _Condition(kind, "False", reason, message)
+
+
+def _as_json(condition: _Condition, generation: int, before: Mapping[str, Any] | None, now: str) -> dict[str, Any]:
+    same = before is not None and before.get("status") == condition.status
+    since = before.get("lastTransitionTime", now) if before is not None and same else now
+    return {
+        "type": condition.type.value,
+        "status": condition.status,
+        "reason": condition.reason.value,
+        "message": condition.message,
+        "observedGeneration": generation,
+        "lastTransitionTime": since,
+    }

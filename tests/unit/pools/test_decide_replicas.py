@@ -1,0 +1,176 @@
+"""`decide_replicas`: examples, and what holds for all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mastercontrol.engine.ports import Depth
+from mastercontrol.pools.scaling import (
+    History,
+    Recommendation,
+    ScalingDecision,
+    ScalingPolicy,
+    ScalingReason,
+    decide_replicas,
+    initial_replicas,
+)
+
+counts = st.integers(0, 40)
+depths = st.builds(Depth, counts, counts, counts)
+policies = st.builds(
+    lambda low, more, target, window: ScalingPolicy(low, low + more, target, window),
+    st.integers(0, 6),
+    st.integers(0, 12),
+    st.integers(1, 7),
+    st.sampled_from([0.0, 5.0, 60.0]),
+)
+histories = st.lists(st.tuples(st.floats(0, 100), st.integers(0, 18))).map(
+    lambda items: tuple(
+        Recommendation(at, replicas)
+        for at, replicas in zip(sorted(i[0] for i in items), sorted((i[1] for i in items), reverse=True), strict=True)
+    )
+)
+
+
+def result(decision: ScalingDecision, current: int) -> int:
+    return current if decision.replicas is None else decision.replicas
+
+
+@given(policies, counts, st.none() | depths, counts, histories)
+def test_the_number_is_within_the_bounds(
+    policy: ScalingPolicy, current: int, depth: Depth | None, outstanding: int, history: History
+) -> None:
+    decision = decide_replicas(100, policy, current, depth, outstanding, history)
+    assert policy.minimum <= result(decision, current) <= policy.maximum
+
+
+@given(policies, counts, counts, histories)
+def test_an_unknown_depth_lowers_nothing_but_to_the_bounds(
+    policy: ScalingPolicy, current: int, outstanding: int, history: History
+) -> None:
+    decision = decide_replicas(100, policy, current, None, outstanding, history)
+    assert result(decision, current) >= min(current, policy.maximum)
+
+
+@given(policies, counts, depths, counts, counts, counts, counts, histories)
+def test_more_work_never_means_fewer_workers(
+    policy: ScalingPolicy,
+    current: int,
+    depth: Depth,
+    outstanding: int,
+    ready: int,
+    unacknowledged: int,
+    more: int,
+    history: History,
+) -> None:
+    larger = Depth(depth.ready + ready, depth.unacknowledged + unacknowledged, depth.consumers)
+    less = decide_replicas(100, policy, current, depth, outstanding, history)
+    greater = decide_replicas(100, policy, current, larger, outstanding + more, history)
+    assert result(greater, current) >= result(less, current)
+
+
+@given(policies, st.none() | depths, counts, histories)
+def test_from_zero_work_is_answered_at_once(
+    policy: ScalingPolicy, depth: Depth | None, outstanding: int, history: History
+) -> None:
+    decision = decide_replicas(100, policy, 0, depth, outstanding, history)
+    needed = -(-max(outstanding, depth.backlog if depth else 0) // policy.target_backlog)
+    assert result(decision, 0) >= min(needed, policy.maximum)
+
+
+@given(policies, counts, depths, counts, histories)
+def test_the_number_goes_down_only_as_far_as_the_whole_window_allows(
+    policy: ScalingPolicy, current: int, depth: Depth, outstanding: int, history: History
+) -> None:
+    decision = decide_replicas(100, policy, current, depth, outstanding, history)
+    if result(decision, current) < policy.clamp(current):
+        assert depth.unacknowledged <= result(decision, current)
+        recent = [item for item in history if item.at > 100 - policy.window_seconds]
+        assert all(item.replicas <= result(decision, current) for item in recent)
+        assert recent or policy.window_seconds == 0
+
+
+@given(policies, counts, st.lists(st.tuples(st.floats(0.1, 20), st.none() | depths, counts), max_size=40))
+def test_over_time_the_number_goes_down_only_after_a_window_of_less_work(
+    policy: ScalingPolicy, current: int, readings: Sequence[tuple[float, Depth | None, int]]
+) -> None:
+    """The history that it keeps is as good as all that was ever read."""
+    now, seen = 0.0, list[tuple[float, int]]()
+    history: History = ()
+    for pause, depth, outstanding in readings:
+        now += pause
+        decision = decide_replicas(now, policy, current, depth, outstanding, history)
+        needed = policy.recommend(max(outstanding, depth.backlog if depth else 0))
+        if depth is not None or needed > policy.clamp(current):
+            seen.append((now, needed))
+        after = result(decision, current)
+        if after < policy.clamp(current):
+            assert all(number <= after for at, number in seen if at > now - policy.window_seconds)
+        assert len(decision.history) <= policy.maximum - policy.minimum + 2
+        current, history = after, decision.history
+
+
+@given(policies, st.none() | depths, counts)
+def test_a_new_deployment_has_what_its_work_needs(policy: ScalingPolicy, depth: Depth | None, outstanding: int) -> None:
+    assert initial_replicas(policy, depth, outstanding) == policy.recommend(
+        max(outstanding, depth.backlog if depth else 0)
+    )
+
+
+def test_a_backlog_that_is_no_multiple_of_the_target_is_rounded_up() -> None:
+    assert decide_replicas(0, ScalingPolicy(0, 10, 3), 0, Depth(4, 0, 0), 0, ()).replicas == 2
+
+
+def test_the_larger_of_both_numbers_counts() -> None:
+    assert decide_replicas(0, ScalingPolicy(0, 10), 0, Depth(2, 0, 0), 5, ()).replicas == 5
+    assert decide_replicas(0, ScalingPolicy(0, 10), 0, Depth(5, 0, 0), 2, ()).replicas == 5
+
+
+def test_a_pause_stops_busy_workers_whose_queue_is_unknown() -> None:
+    decision = decide_replicas(0, ScalingPolicy(0, 0), 4, None, 9, ())
+    assert (decision.replicas, decision.reason) == (0, ScalingReason.PAUSED)
+
+
+def test_a_lower_maximum_holds_at_once() -> None:
+    decision = decide_replicas(0, ScalingPolicy(0, 2), 4, Depth(9, 4, 4), 9, ())
+    assert decision.replicas == 2
+
+
+def test_nothing_goes_down_before_a_window_was_seen() -> None:
+    policy = ScalingPolicy(0, 10, window_seconds=60)
+    decision = decide_replicas(0, policy, 4, Depth(0, 0, 0), 0, ())
+    assert (decision.replicas, decision.reason) == (None, ScalingReason.STABILIZING)
+    decision = decide_replicas(59.9, policy, 4, Depth(0, 0, 0), 0, decision.history)
+    assert decision.replicas is None
+    decision = decide_replicas(60, policy, 4, Depth(0, 0, 0), 0, decision.history)
+    assert (decision.replicas, decision.reason) == (0, ScalingReason.SHRINK)
+
+
+def test_without_a_window_the_number_goes_down_at_once() -> None:
+    decision = decide_replicas(0, ScalingPolicy(0, 10, window_seconds=0), 4, Depth(1, 0, 4), 1, ())
+    assert decision.replicas == 1
+
+
+def test_a_window_of_which_nothing_is_known_starts_over() -> None:
+    policy = ScalingPolicy(0, 10, window_seconds=10)
+    old = (Recommendation(0, 0),)
+    assert decide_replicas(100, policy, 4, Depth(0, 0, 0), 0, old).replicas is None
+
+
+def test_each_message_that_is_worked_on_keeps_a_worker() -> None:
+    policy = ScalingPolicy(0, 10, target_backlog=10, window_seconds=0)
+    decision = decide_replicas(0, policy, 5, Depth(0, 3, 5), 3, ())
+    assert decision.replicas == 3
+    decision = decide_replicas(0, policy, 3, Depth(0, 3, 5), 3, ())
+    assert (decision.replicas, decision.reason) == (None, ScalingReason.BUSY)
+
+
+def test_without_autoscaling_the_users_number_is_kept_within_the_bounds() -> None:
+    def decide(fixed: int | None) -> int | None:
+        policy = ScalingPolicy(1, 5, automatic=False, fixed=fixed)
+        return decide_replicas(0, policy, 3, Depth(50, 0, 0), 50, ()).replicas
+
+    assert [decide(0), decide(3), decide(9), decide(None)] == [1, None, 5, None]

@@ -1,0 +1,163 @@
+"""What `kubectl get mcpworkerpools` shows, and how often it is written."""
+
+from __future__ import annotations
+
+from prometheus_client import REGISTRY
+
+from mastercontrol.engine.ports import Depth, StoreUnavailable
+from unit.pools.world import World, pool
+
+
+async def test_the_status_of_a_pool_at_rest(world: World) -> None:
+    await world.add(pool(generation=3))
+    await world.after(3)
+    status = world.status()
+    conditions = status.pop("conditions")
+    assert status == {
+        "observedGeneration": 3,
+        "replicas": 0,
+        "readyReplicas": 0,
+        "wantedReplicas": 0,
+        "backlog": 0,
+        "selector": "mastercontrol.dev/pool=resize",
+    }
+    assert [(item["type"], item["status"]) for item in conditions] == [("Ready", "True"), ("ScalingActive", "True")]
+    assert all(item["lastTransitionTime"] == "2030-01-01T00:00:00.000Z" for item in conditions)
+
+
+async def test_a_pool_is_not_ready_until_a_worker_is(world: World) -> None:
+    await world.add(pool())
+    world.publish(2)
+    await world.settle()
+    assert world.condition("Ready")["status"] == "False"
+    assert world.condition("Ready")["message"] == "0 of 2 workers are ready"
+    world.cluster.workers(2, 1)
+    await world.settle()
+    assert world.condition("Ready")["status"] == "True"
+    assert world.status()["wantedReplicas"] == 2
+    assert world.status()["lastScaleTime"] == "2030-01-01T00:00:00.000Z"
+
+
+async def test_counts_are_written_at_most_every_two_seconds_and_the_last_ones_always(world: World) -> None:
+    await world.add(pool(minReplicas=1, maxReplicas=1))
+    world.cluster.workers(1, 1)
+    await world.after(5)
+    writes = world.cluster.calls["status"]
+    for number in range(80):
+        world.broker.depths["resize"] = Depth(number, 1, 1)
+        await world.after(0.25)
+    assert 8 <= world.cluster.calls["status"] - writes <= 11  # in 20 seconds
+    await world.after(2)
+    assert world.status()["backlog"] == 80
+    writes = world.cluster.calls["status"]
+    await world.after(30)
+    assert world.cluster.calls["status"] == writes
+
+
+async def test_the_last_counts_of_a_pool_that_goes_to_sleep_are_written(world: World) -> None:
+    await world.add(pool(autoscaling={"scaleDownStabilizationSeconds": 0}))
+    world.publish()
+    world.cluster.workers(1, 1)
+    await world.after(5)
+    world.finish()
+    await world.after(1)
+    assert world.cluster.replicas() == 0
+    world.cluster.workers(0, 0)
+    await world.after(3)
+    assert world.status()["replicas"] == 0
+    assert world.status()["wantedReplicas"] == 0
+
+
+async def test_a_change_of_meaning_is_written_at_once(world: World) -> None:
+    await world.add(pool())
+    await world.after(5)
+    world.publish()
+    await world.settle()
+    assert world.condition("Ready")["status"] == "False"
+    world.cluster.workers(1, 1)
+    await world.settle()
+    assert world.condition("Ready")["status"] == "True"
+
+
+async def test_a_condition_keeps_the_time_of_its_last_change(world: World) -> None:
+    await world.add(pool())
+    await world.after(30)
+    world.publish()
+    await world.settle()
+    assert world.condition("Ready")["lastTransitionTime"] == "2030-01-01T00:00:30.000Z"
+    assert world.condition("ScalingActive")["lastTransitionTime"] == "2030-01-01T00:00:00.000Z"
+
+
+async def test_workers_that_stay_not_ready_say_why(world: World) -> None:
+    waiting = {"reason": "ImagePullBackOff", "message": "Back-off pulling image"}
+    world.cluster.pods = [{"metadata": {}, "status": {"containerStatuses": [{"state": {"waiting": waiting}}]}}]
+    await world.add(pool())
+    world.publish()
+    await world.after(4)
+    assert world.cluster.calls["pods"] == 0  # a start takes its time
+    await world.after(6)
+    assert world.condition("Ready")["message"] == "0 of 1 workers are ready; ImagePullBackOff: Back-off pulling image"
+    await world.after(40)
+    assert world.cluster.calls["pods"] <= 6
+    world.cluster.workers(1, 1)
+    await world.after(3)
+    assert world.condition("Ready")["message"] == "1 of 1 workers are ready"
+
+
+async def test_pods_that_cannot_be_made_say_why(world: World) -> None:
+    await world.add(pool())
+    world.publish()
+    failure = {"type": "ReplicaFailure", "status": "True", "message": "exceeded quota: pods"}
+    world.cluster.edit(lambda raw: raw.update(status={"conditions": [failure]}))
+    await world.after(10)
+    assert world.condition("Ready")["message"] == "0 of 1 workers are ready; exceeded quota: pods"
+
+
+async def test_a_status_that_could_not_be_written_is_written_later(world: World) -> None:
+    world.cluster.status_fails = StoreUnavailable("timed out")
+    await world.add(pool())
+    await world.after(60)
+    assert world.status() == {}
+    assert world.cluster.calls["status"] < 12  # it backs off
+    world.cluster.status_fails = None
+    await world.after(31)
+    assert world.status()["observedGeneration"] == 1
+
+
+async def test_the_operators_own_status_writes_cause_none(world: World) -> None:
+    await world.add(pool())
+    writes = world.cluster.writes
+    for _ in range(5):
+        seen = pool()
+        seen["status"] = world.status()
+        await world.add(seen)
+        await world.after(3)
+    assert world.cluster.writes == writes
+
+
+def sample(name: str) -> float | None:
+    return REGISTRY.get_sample_value(name, {"namespace": "shop", "pool": "resize"})
+
+
+async def test_metrics_show_the_workers_and_a_backlog_that_is_known(world: World) -> None:
+    await world.add(pool())
+    world.publish(3)
+    await world.after(2)
+    assert sample("mcp_pool_workers") == 3
+    assert sample("mcp_pool_backlog") == 3
+    world.broker.depths["resize"] = None
+    await world.after(2)
+    assert sample("mcp_pool_backlog") is None
+    assert sample("mcp_pool_workers") == 3
+
+
+async def test_metrics_show_no_pool_that_this_process_does_not_work_for(world: World) -> None:
+    await world.add(pool())
+    await world.stop()
+    assert sample("mcp_pool_workers") is None
+    world.start()
+    await world.settle()
+    assert sample("mcp_pool_workers") == 0
+    world.controller.on_pool(pool(), deleted=True)
+    await world.settle()
+    assert sample("mcp_pool_workers") is None
