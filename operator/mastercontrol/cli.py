@@ -89,3 +89,7 @@ def _dev(args: argparse.Namespace) -> int:
 def _wrong(text: str) -> int:
     print(f"mastercontrol: {text}", file=sys.stderr)  # noqa: T201  # this is where a user looks
     return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
+import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -64,33 +67,55 @@ def bare_cluster(images: list[str]) -> Cluster:
         cluster.kubectl("delete", kind, "--all", "--wait=false", check=False)
     run([str(HELM), "--kubeconfig", kubeconfig, "uninstall", "mcp", "--wait", "--ignore-not-found"], seconds=180)
     cluster.kubectl("delete", "pvc", "--all", "--wait=false")
-    wait_for("empty namespace", 120, lambda: not cluster.list("pods") and not cluster.list("pvc"))
+    wait_for("empty namespace", 120, lambda: not cluster.objects("pods") and not cluster.objects("pvc"))
     return cluster
 
 
 @pytest.fixture(scope="session")
-def quick_start(bare_cluster: Cluster) -> dict[str, str]:
-    """The README's in-cluster quick start, typed as written: each command and what it printed."""
+def quick_start(bare_cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The README's in-cluster quick start, typed as written: each command and what it printed.
+
+    It is typed in a folder that has what the tree has, so that what a command writes does not end in the tree.
+    """
+    folder = tmp_path_factory.mktemp("checkout")
+    for name in ("charts", "examples", "hack"):
+        (folder / name).symlink_to(ROOT / name)
     readme = (ROOT / "README.md").read_text()
     found = re.search(r"<!-- quick-start -->(.*?)<!-- /quick-start -->", readme, re.DOTALL)
     assert found is not None, "the README has no quick start between its marks"
     blocks = re.findall(r"```console\n(.*?)```", found[1], re.DOTALL)
     typed = [line.removeprefix("$ ") for block in blocks for line in block.splitlines() if line.startswith("$ ")]
     assert typed, "the README's quick start has no command"
-    return {command: _type(bare_cluster, command) for command in typed}
+    return {command: _type(bare_cluster, folder, command) for command in typed}
 
 
-def _type(cluster: Cluster, command: str) -> str:
-    """Run a line of the README in a shell, at the root of the tree, against the test cluster."""
+def _type(cluster: Cluster, folder: Path, command: str) -> str:
+    """Run a line of the README in a shell, against the test cluster."""
     environ = {**os.environ, "KUBECONFIG": cluster.kubeconfig, "PATH": f"{HELM.parent}:{os.environ['PATH']}"}
-    if re.search(r"(-w|--watch)\b", command):
-        # A person looks until the jobs are Done and then presses control-C.
-        command = f"timeout --preserve-status -s INT 60 {command} || true"
+    if re.search(r" (-w|--watch)\b", command):
+        return _watch(command, folder, environ)
     done = subprocess.run(
-        ["bash", "-c", command], cwd=ROOT, env=environ, capture_output=True, text=True, check=False, timeout=400
+        ["bash", "-c", command], cwd=folder, env=environ, capture_output=True, text=True, check=False, timeout=400
     )
     assert done.returncode == 0, f"$ {command}\n{done.stdout}\n{done.stderr}"
     return done.stdout
+
+
+def _watch(command: str, folder: Path, environ: dict[str, str], seconds: float = 90) -> str:
+    """Look, as a person does, until something is Done; then press control-C."""
+    with subprocess.Popen(command.split(), cwd=folder, env=environ, stdout=subprocess.PIPE, text=True) as looking:
+        assert looking.stdout is not None
+        # A watch that shows nothing must not hold up the run.
+        give_up = threading.Timer(seconds, looking.kill)
+        give_up.start()
+        seen = ""
+        for line in looking.stdout:
+            seen += line
+            if "Done" in line:
+                looking.send_signal(signal.SIGINT)
+                break
+        give_up.cancel()
+    return seen
 
 
 @pytest.fixture(scope="session")

@@ -60,7 +60,7 @@ class Cluster:
         """One object."""
         return dict(json.loads(self.kubectl("get", kind, name, "-o", "json")))
 
-    def list(self, kind: str, selector: str = "") -> list[Object]:
+    def objects(self, kind: str, selector: str = "") -> list[Object]:
         """All objects of a kind, or those that a label selector matches."""
         narrowed = ["-l", selector] if selector else []
         return list(json.loads(self.kubectl("get", kind, *narrowed, "-o", "json"))["items"])
@@ -100,7 +100,7 @@ class Cluster:
         wanted = set(names)
 
         def look() -> dict[str, Object]:
-            found = {j["metadata"]["name"]: j.get("status", {}) for j in self.list("mcpjobs")}
+            found = {j["metadata"]["name"]: j.get("status", {}) for j in self.objects("mcpjobs")}
             left = [n for n in wanted if found.get(n, {}).get("phase") not in ENDED]
             return {} if left else {n: found[n] for n in wanted}
 
@@ -114,7 +114,7 @@ class Cluster:
 
     def pods(self, selector: str) -> list[Object]:
         """Pods that are not on their way out."""
-        return [p for p in self.list("pods", selector) if "deletionTimestamp" not in p["metadata"]]
+        return [p for p in self.objects("pods", selector) if "deletionTimestamp" not in p["metadata"]]
 
     def workers(self, pool: str) -> list[Object]:
         """The pods of a pool."""
@@ -126,7 +126,7 @@ class Cluster:
 
     def leader(self) -> str:
         """The pod that holds the Lease."""
-        leases = [o for o in self.list("leases") if "mcp" in o["metadata"]["name"]]
+        leases = [o for o in self.objects("leases") if "mcp" in o["metadata"]["name"]]
         return str(leases[0]["spec"].get("holderIdentity") or "")
 
     def sigkill(self, pod: str) -> None:

@@ -30,6 +30,10 @@ def _first_progress(cluster: Cluster, names: list[str], seconds: float) -> float
     return time.monotonic() - began
 
 
+def _new_leader(cluster: Cluster, old: str) -> None:
+    wait_for("a new leader", 60, lambda: cluster.leader() not in {"", old})
+
+
 def test_a_worker_killed_in_the_middle_of_a_step_loses_nothing(cluster: Cluster) -> None:
     name = cluster.job("chain", {"sleepSeconds": 8})
     cluster.wait_state(name, "InProgress.one")
@@ -59,7 +63,7 @@ def test_the_operator_killed_ten_times_while_fifty_jobs_run(cluster: Cluster) ->
         cluster.sigkill(pod)
         # The kubelet backs off from a container that dies again and again; a new pod starts at once.
         cluster.kubectl("delete", "pod", pod, "--force", "--grace-period=0", check=False)
-        wait_for("a new leader", 60, lambda old=pod: cluster.leader() not in {"", old})
+        _new_leader(cluster, pod)
         recoveries.append(time.monotonic() - killed)
     _all_done(cluster, names, 300)
     print(f"10 kills; seconds to a new leader: {', '.join(f'{r:.1f}' for r in recoveries)}")

@@ -35,8 +35,6 @@ def test_kubectl_shows_what_a_person_asks_first(cluster: Cluster) -> None:
 def test_the_thumbnails_are_right(cluster: Cluster, quick_start: dict[str, str]) -> None:  # noqa: ARG001 - it makes them
     status = cluster.wait_job("thumbnails-1", "Succeeded", 180)
     assert_exactly_once("thumbnails-1", status, ["fetch", "resize", "manifest"])
-    cluster.kubectl("apply", "-f", str(ROOT / "examples" / "thumbnails" / "viewer.yaml"))
-    cluster.kubectl("wait", "--for=condition=Ready", "pod/thumbnails-viewer", "--timeout=60s")
     found = cluster.kubectl("exec", "thumbnails-viewer", "--", "sh", "-c", "find /data -name manifest.json | head -n1")
     folder = found.strip().removesuffix("/manifest.json")
     manifest = json.loads(cluster.kubectl("exec", "thumbnails-viewer", "--", "cat", f"{folder}/manifest.json"))

@@ -22,7 +22,9 @@ def test_fifty_jobs_bring_workers_from_zero_and_back_and_each_result_is_applied_
         for pool in pools:
             most[pool] = max(most[pool], _replicas(cluster, pool))
         return all(
-            j["status"].get("phase") == "Succeeded" for j in cluster.list("mcpjobs") if j["metadata"]["name"] in names
+            j["status"].get("phase") == "Succeeded"
+            for j in cluster.objects("mcpjobs")
+            if j["metadata"]["name"] in names
         )
 
     wait_for("end of 50 jobs", 240, all_done, every=1)
