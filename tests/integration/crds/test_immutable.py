@@ -1,0 +1,79 @@
+"""What a Job was started with can't be changed under it, and a cancel can't be taken back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+Refusal = Callable[..., str]
+Create = Callable[..., dict[str, Any]]
+Patch = Callable[..., dict[str, Any]]
+
+ABSENT = object()
+INPUT_MESSAGE = "input cannot be changed, as steps may have seen it. Create another Job with the new input."
+
+# From, and a merge patch of `spec.input`.
+CHANGED_INPUTS: dict[str, tuple[Any, Any]] = {
+    "a value": ({"a": 1}, {"a": 2}),
+    "a value deep inside": ({"a": {"b": [1, {"c": 2}]}}, {"a": {"b": [1, {"c": 3}]}}),
+    "a key that is renamed": ({"a": 1}, {"a": None, "b": 1}),
+    "a key that is added": ({"a": 1}, {"b": 1}),
+    "a key that is removed": ({"a": 1, "b": 1}, {"b": None}),
+    "another type": ({"a": 1}, "text"),
+    "the order of a list": ([1, 2], [2, 1]),
+    "a text": ("a", "b"),
+    "a number": (1, 2),
+    "a flag": (True, False),
+    "an input that is added": (ABSENT, {"a": 1}),
+    "an empty input that is added": (ABSENT, {}),
+    "an input that is removed": ({"a": 1}, None),
+}
+
+
+@pytest.mark.parametrize("case", CHANGED_INPUTS)
+def test_the_input_of_a_job_cannot_be_changed(case: str, create: Create, patch: Patch, refusal: Refusal) -> None:
+    before, after = CHANGED_INPUTS[case]
+    job = create("Job", {"workflow": "w"} | ({} if before is ABSENT else {"input": before}), keep=True)
+    assert INPUT_MESSAGE in refusal(patch, job, {"input": after})
+
+
+@pytest.mark.parametrize("value", [{"a": {"b": [1, None, "x"]}}, [1, 2.5], "text", 7, False, ABSENT], ids=repr)
+def test_the_rest_of_a_job_can_be_changed_beside_any_input(value: Any, create: Create, patch: Patch) -> None:
+    job = create("Job", {"workflow": "w"} | ({} if value is ABSENT else {"input": value}), keep=True)
+    changed = patch(job, {"suspend": True, "activeDeadlineSeconds": 5, "ttlSecondsAfterFinished": 0})
+    assert changed["spec"]["suspend"] is True
+    assert patch(changed, {"suspend": False})["spec"]["suspend"] is False
+
+
+def test_a_null_input_stays_null(create: Create, patch: Patch, refusal: Refusal) -> None:
+    job = create("Job", {"workflow": "w", "input": None}, keep=True)
+    assert patch(job, {"suspend": True})["spec"]["suspend"] is True
+    assert INPUT_MESSAGE in refusal(patch, job, {"input": {}})
+
+
+def test_a_large_input_is_compared_too(create: Create, patch: Patch, refusal: Refusal) -> None:
+    value = {f"key-{i}": {"text": "x" * 200, "list": [i, i + 1]} for i in range(3000)}
+    job = create("Job", {"workflow": "w", "input": value}, keep=True)
+    assert patch(job, {"suspend": True})["spec"]["suspend"] is True
+    assert INPUT_MESSAGE in refusal(patch, job, {"input": {"key-2999": {"text": "y"}}})
+
+
+def test_the_workflow_of_a_job_cannot_be_changed(create: Create, patch: Patch, refusal: Refusal) -> None:
+    job = create("Job", {"workflow": "order"}, keep=True)
+    message = 'workflow cannot be changed (it is "order"). Create another Job to run "refund".'
+    assert message in refusal(patch, job, {"workflow": "refund"})
+
+
+def test_a_cancel_cannot_be_taken_back(create: Create, patch: Patch, refusal: Refusal) -> None:
+    job = patch(create("Job", {"workflow": "w"}, keep=True), {"cancel": True})
+    message = "cancel cannot be taken back. Create another Job to run the workflow again."
+    assert message in refusal(patch, job, {"cancel": False})
+    assert message in refusal(patch, job, {"cancel": None})
+    assert patch(job, {"suspend": True})["spec"]["cancel"] is True
+
+
+def test_a_workflow_can_be_changed(create: Create, patch: Patch) -> None:
+    made = create("Workflow", {"states": [{"name": "a", "pool": "p"}]}, keep=True)
+    assert patch(made, {"states": [{"name": "b", "pool": "q"}]})["spec"]["states"][0]["name"] == "b"
