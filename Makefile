@@ -57,7 +57,7 @@ down: ## remove that cluster
 
 bench: setup ## transitions per second beside the API server's own limit
 	hack/tools control-plane rabbitmq
-	$(BIN)/python bench/transitions.py
+	$(BIN)/python bench/throughput.py
 
 lock: setup ## write the constraints anew from the declared dependencies
 	hack/lock

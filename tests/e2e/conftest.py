@@ -66,8 +66,8 @@ def bare_cluster(images: list[str]) -> Cluster:
     for kind in ("mcpjobs", "mcpworkerpools", "mcpworkflows"):
         cluster.kubectl("delete", kind, "--all", "--wait=false", check=False)
     run([str(HELM), "--kubeconfig", kubeconfig, "uninstall", "mcp", "--wait", "--ignore-not-found"], seconds=180)
-    cluster.kubectl("delete", "pvc", "--all", "--wait=false")
-    wait_for("empty namespace", 120, lambda: not cluster.objects("pods") and not cluster.objects("pvc"))
+    cluster.kubectl("delete", "pods,deployments,pvc", "--all", "--wait=false", "--now")
+    wait_for("empty namespace", 120, lambda: not cluster.kubectl("get", "pods,pvc,deployments", "-o", "name"))
     return cluster
 
 
