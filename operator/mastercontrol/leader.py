@@ -100,7 +100,13 @@ class Leader:
             limits=settings.limits,
         )
         self.engine = Engine(outside, concurrent_turns=settings.concurrent_turns, watched=settings.watched)
-        self.pools = PoolController(self.kube_pools, self.broker, self.engine.outstanding, settings.pools)
+        self.pools = PoolController(
+            self.kube_pools,
+            self.broker,
+            self.engine.outstanding,
+            settings.pools,
+            longest_step=self.definitions.longest_step,
+        )
         directory.controller = self.pools
         self.acceptance = Acceptance(self.workflows, self.definitions, utc_now)
         self.sweeper = Sweeper(
@@ -173,6 +179,7 @@ class Leader:
             self.definitions.gone(namespace, name)
         elif self.definitions.observe(raw):
             self.acceptance.observe(raw)
+            self.pools.on_workflow(namespace)
             self.engine.look_at_namespace(namespace)
 
     def pool(self, raw: RawObject, *, deleted: bool) -> None:

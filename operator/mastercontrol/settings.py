@@ -49,6 +49,7 @@ class Settings:
     publish_timeout_seconds: float = _setting(10.0, "How long the broker may take to confirm a step.")
     sweep_seconds: float = _setting(300.0, "Between two sweeps for lost dispatches and vanished jobs.")
     scale_interval_seconds: float = _setting(1.0, "Between two looks at a busy pool's queue.")
+    unlimited_step_seconds: int = _setting(86400, "How long a worker may hold a step that has no timeoutSeconds.")
     history_limit: int = _setting(20, "Transitions kept in a job's status.history.")
     watch_seconds: int = _setting(290, "How long a watch lives before it is renewed; under common proxies' 300 s.")
     log_level: str = _setting("info", "debug, info, warning or error.")
@@ -73,7 +74,10 @@ class Settings:
     @property
     def pools(self) -> PoolSettings:
         """The pool controller's part."""
-        return PoolSettings(scale_interval_seconds=self.scale_interval_seconds)
+        return PoolSettings(
+            scale_interval_seconds=self.scale_interval_seconds,
+            unlimited_step_seconds=self.unlimited_step_seconds,
+        )
 
 
 def read_settings(environ: Mapping[str, str] | None = None, required: Sequence[str] = ()) -> Settings:

@@ -137,7 +137,7 @@ class _Turn:
             return self._apply(entry, result)
         if self.was.sequence == 0 and self._answers_first(result):
             return Kept()  # the first dispatch is published before the status that knows of it
-        if result.seq > self.status.sequence:
+        if result.seq > self.status.sequence or result.seq == 0:  # no dispatch has 0: the first transition makes one
             if not self.facts.fresh:
                 self.read_again = True
             return ResultReason.FOREIGN
@@ -221,7 +221,7 @@ class _Turn:
 
     def _goes_out(self, entry: ActiveStep) -> bool:
         """Whether this turn sends it already: the same result came twice."""
-        return any(d.message.id == self._id(entry) for d in self.after)
+        return any(d.message.id == self._id(entry) for d in (*self.first, *self.after))
 
     # -- the clock
 

@@ -60,6 +60,15 @@ class Definitions:
         """A Workflow was deleted. Jobs that run keep their revision."""
         self._workflows.pop((namespace, name), None)
 
+    def longest_step(self, namespace: str, pool: str, unlimited: int) -> int:
+        """The longest time-out of the steps that current Workflows send to a pool, in seconds; 0 where there is none.
+
+        :param unlimited: what a step without a time-out counts as.
+        """
+        found = (w.found for (ns, _), w in self._workflows.items() if ns == namespace)
+        states = (s for d in found if isinstance(d, Definition) for s in d.states.values() if s.pool == pool)
+        return max((s.timeout_seconds or unlimited for s in states), default=0)
+
     async def current(self, namespace: str, name: str) -> Found:
         """What a Job that begins now would run. Its revision is kept before this returns.
 

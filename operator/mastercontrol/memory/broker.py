@@ -12,21 +12,14 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from enum import Enum, auto
-from typing import Any, Final
+from typing import Any
 
 from mastercontrol.engine.ports import BrokerUnavailable, Depth, OnConnected, OnDelivery, Unroutable
+from mastercontrol.memory.broker_data import BrokerData, Faults, Pool, PublishFault
 from mastercontrol.memory.deliveries import ResultDelivery, StepDelivery, WorkerConsumer
 from mastercontrol.memory.queues import Consumer, Message, Queue
-from mastercontrol_worker.contract import STEPS_EXCHANGE, StepMessage, pool_queue
-
-Pool = tuple[str, str]
-"""Namespace and name."""
-
-DEAD_LETTERS_KEPT: Final = 1000
+from mastercontrol_worker.contract import StepMessage
 
 
 class MemoryBroker:
@@ -184,7 +177,7 @@ class MemoryBroker:
         """The broker is down; what it has on its disk stays. Workers and the operator lose their connections."""
         self._up = False
         self._disconnect("the broker stopped")
-        for _, worker in self._workers:
+        for _, worker in self._workers:  # those that drain lose what they hold too
             worker.detach()
 
     def resume(self) -> None:
@@ -253,13 +246,13 @@ class MemoryBroker:
     def _declare(self, pool: Pool) -> Queue:
         queue = self._data.pools.get(pool)
         if queue is None:
-            queue = Queue(None, lambda message, reason: self._died(pool, message, reason), self._remove_leaving)
-            self._data.pools[pool] = queue
+            queue = self._data.make_pool(pool, self._remove_leaving)
             self._attach_workers()
         queue.limit = self._limits[pool]
         return queue
 
     def _attach_workers(self) -> None:
+        self._workers = [(pool, worker) for pool, worker in self._workers if not worker.ended]
         for pool, worker in self._workers:
             queue = self._data.pools.get(pool)
             if queue is not None and self._up:
@@ -286,18 +279,6 @@ class MemoryBroker:
             raise BrokerUnavailable(f"no confirm in {self._timeout:g} s") from None
         finally:
             self._confirms.discard(confirm)
-
-    def _died(self, pool: Pool, message: Message, reason: str) -> None:
-        """A dead letter, and a copy of it for the operator, with the headers that RabbitMQ gives it."""
-        death = {
-            "x-first-death-exchange": STEPS_EXCHANGE,
-            "x-first-death-queue": pool_queue(*pool),
-            "x-first-death-reason": reason,
-        }
-        headers = message.headers | death
-        letters = self._data.dead.setdefault(pool, deque(maxlen=DEAD_LETTERS_KEPT))
-        letters.append(Message(message.message_id, message.body, message.type, headers))
-        self._data.results.put(Message(message.message_id, message.body, message.type, dict(headers)))
 
     def _remove_leaving(self) -> None:
         for pool in tuple(self._leaving):

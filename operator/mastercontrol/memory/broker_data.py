@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import Any, Final
+from typing import Final
 
 from mastercontrol.memory.queues import Message, Queue
-from mastercontrol_worker.contract import STEPS_EXCHANGE, StepMessage, pool_queue
+from mastercontrol_worker.contract import STEPS_EXCHANGE, pool_queue
 
 Pool = tuple[str, str]
 """Namespace and name."""
@@ -44,3 +45,21 @@ class BrokerData:
         self.dead: dict[Pool, deque[Message]] = {}
         self.dead_results: deque[Message] = deque(maxlen=DEAD_LETTERS_KEPT)
         self.results = Queue(None, lambda message, _: self.dead_results.append(message))
+
+    def make_pool(self, pool: Pool, on_change: Callable[[], None]) -> Queue:
+        """Make the queue of a pool."""
+        queue = Queue(None, lambda message, reason: self._bury(pool, message, reason), on_change)
+        self.pools[pool] = queue
+        return queue
+
+    def _bury(self, pool: Pool, message: Message, reason: str) -> None:
+        """A dead letter, and a copy of it for the operator, with the headers that RabbitMQ gives it."""
+        death = {
+            "x-first-death-exchange": STEPS_EXCHANGE,
+            "x-first-death-queue": pool_queue(*pool),
+            "x-first-death-reason": reason,
+        }
+        headers = message.headers | death
+        letters = self.dead.setdefault(pool, deque(maxlen=DEAD_LETTERS_KEPT))
+        letters.append(Message(message.message_id, message.body, message.type, headers))
+        self.results.put(Message(message.message_id, message.body, message.type, dict(headers)))

@@ -64,6 +64,11 @@ class WorkerConsumer:
         self._consumer: Consumer | None = None
         self._ended = False
 
+    @property
+    def ended(self) -> bool:
+        """It gets no more, and holds nothing."""
+        return self._ended and (self._consumer is None or not self._consumer.held)
+
     def attach(self, queue: Queue) -> None:
         """Consume from this queue (for the broker)."""
         if not self._ended and self._consumer is None:

@@ -24,7 +24,7 @@ from mastercontrol.pools import metrics
 from mastercontrol.pools.backoff import Backoff, Problem
 from mastercontrol.pools.deployment import APP_NAME, deployment
 from mastercontrol.pools.ports import PoolCluster
-from mastercontrol.pools.provision import NotYetError, Provisioner
+from mastercontrol.pools.provision import LongestStep, NotYetError, Provisioner
 from mastercontrol.pools.report import Reporter
 from mastercontrol.pools.scaler import Scaler
 from mastercontrol.pools.settings import PoolSettings
@@ -52,12 +52,13 @@ class PoolController:
         settings: PoolSettings | None = None,
         clock: Callable[[], dt.datetime] = _utc_now,
         monotonic: Callable[[], float] = time.monotonic,
+        longest_step: LongestStep = lambda *_: 0,
     ) -> None:
         self._settings = settings or PoolSettings()
         self._broker = broker
         self._monotonic = monotonic
         self._pools: dict[Key, PoolState] = {}
-        self._provisioner = Provisioner(cluster, broker, self._settings, monotonic, outstanding)
+        self._provisioner = Provisioner(cluster, broker, self._settings, monotonic, outstanding, longest_step)
         self._scaler = Scaler(cluster, broker, self._settings, clock, monotonic, outstanding)
         self._reporter = Reporter(cluster, self._settings, clock, monotonic)
         self._queue: WorkQueue[Key] = WorkQueue(self._turn, self._settings.concurrent_pools)
@@ -96,6 +97,12 @@ class PoolController:
             self._queue.add(state.key)
         elif not deleted and state.live.observe(raw):
             self._queue.add(state.key)
+
+    def on_workflow(self, namespace: str) -> None:
+        """A Workflow was added or changed: the steps of this namespace's pools may take longer now."""
+        for state in self._pools.values():
+            if state.namespace == namespace:
+                self._queue.add(state.key)
 
     def on_connected(self, epoch: str) -> None:
         """The broker is connected (again). In a new epoch all queues and users are made again."""

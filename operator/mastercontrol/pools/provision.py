@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from typing import Final
 
 from mastercontrol.api.names import Reason
 from mastercontrol.api.pool import WorkerPool
@@ -20,6 +21,15 @@ from mastercontrol.pools.settings import PoolSettings
 from mastercontrol.pools.state import PoolState
 
 logger = logging.getLogger(__name__)
+
+LongestStep = Callable[[str, str, int], int]
+"""Namespace, pool, and what a step without a time-out counts as: the longest step of the pool, in seconds."""
+
+HOLD_MARGIN_SECONDS: Final = 300
+"""A worker gives up a step at its deadline; the broker only where the worker does not."""
+
+LEAST_HOLD_SECONDS: Final = 1800
+"""RabbitMQ's own limit."""
 
 
 class NotYetError(Exception):
@@ -40,12 +50,14 @@ class Provisioner:
         settings: PoolSettings,
         monotonic: Callable[[], float],
         outstanding: Callable[[str, str], int],
+        longest_step: LongestStep,
     ) -> None:
         self._cluster = cluster
         self._broker = broker
         self._settings = settings
         self._monotonic = monotonic
         self._outstanding = outstanding
+        self._longest_step = longest_step
         self._epoch: str | None = None
 
     def new_epoch(self, epoch: str) -> bool:
@@ -74,10 +86,16 @@ class Provisioner:
         await self._deployment(state, pool, manifest)
 
     async def _queue(self, state: PoolState, pool: WorkerPool) -> None:
-        wanted = (self._epoch, pool.uid, pool.delivery_limit)  # taken before the call: an epoch may begin during it
+        hold = self._hold_seconds(pool)
+        wanted = (self._epoch, pool.uid, pool.delivery_limit, hold)  # before the call: an epoch may begin during it
         if state.declared_for != wanted:
-            await self._broker.declare_pool(pool.namespace, pool.name, pool.delivery_limit)
+            await self._broker.declare_pool(pool.namespace, pool.name, pool.delivery_limit, hold)
             state.declared_for = wanted
+
+    def _hold_seconds(self, pool: WorkerPool) -> int:
+        """How long a worker may hold a step. The broker's own limit, half an hour, would cut longer steps off."""
+        longest = self._longest_step(pool.namespace, pool.name, self._settings.unlimited_step_seconds)
+        return max(longest + HOLD_MARGIN_SECONDS, LEAST_HOLD_SECONDS)
 
     async def _url(self, state: PoolState, pool: WorkerPool) -> None:
         wanted = (self._epoch, pool.uid)

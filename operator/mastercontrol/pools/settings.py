@@ -36,5 +36,8 @@ class PoolSettings:
     trouble_interval_seconds: float = 10.0
     """Between two looks at the pods of a pool whose workers are not ready."""
 
+    unlimited_step_seconds: int = 86400
+    """How long a worker may hold a step that has no timeoutSeconds before the broker hands it out again."""
+
     concurrent_pools: int = 8
     """Pools that are worked on at the same time. Turns of one pool never overlap."""

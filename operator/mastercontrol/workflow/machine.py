@@ -60,15 +60,14 @@ class JobMachine:
 
         :raises TriggerRefused: there is no such move, or no such state.
         """
-        model: Any = _Model()
+        # The model is not added to the machine: that would hang a method on it for each state of the Workflow, which
+        # takes time and fails for a state with the name of a method.
+        model = _Model()
         try:
-            self.machine.add_model(model, initial=state)
-            model.trigger(trigger.value)
+            self.machine.set_state(state, model)
+            self.machine.trigger_event(model, trigger.value)
         except (MachineError, ValueError, KeyError, AttributeError) as error:
             raise TriggerRefused(f"{trigger.value} from {state}: {error}") from None
-        finally:
-            if model in self.machine.models:
-                self.machine.remove_model(model)
         return str(model.state)
 
 

@@ -185,6 +185,7 @@ class Broker:
         self.depths: dict[str, Depth | None] = {}
         self.password = "first"
         self.users_fail: BrokerError | None = None
+        self.holds: dict[tuple[str, str], int | None] = {}
         self.calls: Counter[str] = Counter()
 
     async def publish(self, namespace: str, pool: str, message: StepMessage) -> None:
@@ -194,7 +195,7 @@ class Broker:
     async def declare_pool(
         self, namespace: str, pool: str, delivery_limit: int, consumer_timeout_seconds: int | None = None
     ) -> None:
-        del consumer_timeout_seconds
+        self.holds[namespace, pool] = consumer_timeout_seconds
         self.calls["declare"] += 1
         self._check()
         self.journal.append(f"declare {namespace}.{pool} limit {delivery_limit}")

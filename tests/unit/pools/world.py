@@ -34,6 +34,7 @@ class World:
         self.outstanding: Counter[tuple[str, str]] = Counter()
         self.questions = 0  # how often the controller asked for it: at least once a turn
         self.settings = PoolSettings()
+        self.steps = {"resize": 60}  # the longest time-out of each pool's steps, in seconds
         self.controller = self.new_controller()
         self._loop = asyncio.get_running_loop()
         self._loop.time = self.clock.monotonic  # type: ignore[method-assign]
@@ -48,6 +49,7 @@ class World:
             settings=self.settings,
             clock=self.clock.now,
             monotonic=self.clock.monotonic,
+            longest_step=lambda _, pool, unlimited: self.steps.get(pool) or unlimited,
         )
         self.cluster.deployment_events = controller.on_deployment
         return controller

@@ -1,0 +1,143 @@
+"""A Job: its spec is checked, its status is stored and read back without loss."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mastercontrol.api.job import (
+    ActiveStep,
+    Condition,
+    HistoryEntry,
+    JobError,
+    JobStatus,
+    parse_job,
+    parse_spec,
+    parse_status,
+)
+from mastercontrol.api.names import ConditionType, Phase
+from mastercontrol.api.values import InvalidObject
+
+NOW = dt.datetime(2030, 1, 1, 12, 0, 0, 250_000, tzinfo=dt.UTC)
+
+times = st.integers(0, 10**12).map(lambda ms: dt.datetime(1990, 1, 1, tzinfo=dt.UTC) + dt.timedelta(milliseconds=ms))
+names = st.text(min_size=1, max_size=10)
+json_values: Any = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+counts = st.integers(0, 10**6)
+entries = st.builds(
+    ActiveStep,
+    path=names,
+    seq=counts,
+    attempt=st.integers(1, 100),
+    not_before=st.none() | times,
+    dispatched_at=st.none() | times,
+    deadline=st.none() | times,
+)
+conditions = st.builds(
+    Condition, st.sampled_from(ConditionType), st.booleans(), st.text(max_size=9), st.text(max_size=9), times
+)
+lines = st.builds(
+    HistoryEntry, counts, times, names, names, st.none() | st.integers(1, 9), st.none() | names, st.none() | names
+)
+statuses = st.builds(
+    JobStatus,
+    state=names,
+    phase=st.sampled_from(Phase),
+    revision=st.none() | names,
+    sequence=counts,
+    broker_epoch=st.none() | names,
+    active=st.lists(entries, max_size=2).map(tuple),
+    outputs=st.dictionaries(names, json_values, max_size=2),
+    conditions=st.lists(conditions, max_size=3).map(tuple),
+    history=st.lists(lines, max_size=3).map(tuple),
+    start_time=st.none() | times,
+    completion_time=st.none() | times,
+    observed_generation=st.none() | counts,
+    output=json_values,
+    error=st.none() | st.builds(JobError, names, st.text(max_size=9), st.none() | names),
+    message=st.none() | st.text(max_size=9),
+)
+
+
+@given(statuses)
+def test_a_status_is_stored_and_read_back_without_loss(status: JobStatus) -> None:
+    assert parse_status(json.loads(json.dumps(status.to_raw()))) == status
+
+
+@given(statuses)
+def test_a_stored_status_has_no_nulls_of_ours(status: JobStatus) -> None:
+    raw = status.to_raw()
+    assert None not in raw.values()
+    assert all(None not in entry.values() for entry in raw.get("active", ()))
+    assert all(None not in line.values() for line in raw.get("history", ()))
+
+
+def test_a_job_is_read_with_its_defaults() -> None:
+    job = parse_job({"metadata": {"name": "j", "uid": "u", "resourceVersion": "7"}, "spec": {"workflow": "order"}})
+    assert (job.namespace, job.name, job.uid, job.resource_version, job.generation) == ("default", "j", "u", "7", 1)
+    assert job.status is None
+    assert not job.deleting
+    spec = job.spec
+    assert (spec.input, spec.suspend, spec.cancel) == (None, False, False)
+    assert (spec.active_deadline_seconds, spec.ttl_seconds_after_finished) == (None, None)
+
+
+@pytest.mark.parametrize("status", [{}, None])
+def test_an_empty_status_is_none(status: object) -> None:
+    assert parse_job({"metadata": {"name": "j"}, "spec": {"workflow": "w"}, "status": status}).status is None
+
+
+def test_a_job_with_a_deletion_timestamp_is_being_deleted() -> None:
+    meta = {"name": "j", "deletionTimestamp": "2030-01-01T00:00:00Z"}
+    assert parse_job({"metadata": meta, "spec": {"workflow": "w"}}).deleting
+
+
+@pytest.mark.parametrize(
+    ("spec", "field"),
+    [
+        ({}, "spec.workflow"),
+        ({"workflow": ""}, "spec.workflow"),
+        ({"workflow": "w", "suspend": "yes"}, "spec.suspend"),
+        ({"workflow": "w", "cancel": 1}, "spec.cancel"),
+        ({"workflow": "w", "activeDeadlineSeconds": 0}, "spec.activeDeadlineSeconds"),
+        ({"workflow": "w", "ttlSecondsAfterFinished": -1}, "spec.ttlSecondsAfterFinished"),
+        ({"workflow": "w", "imput": 1}, "spec.imput"),
+    ],
+)
+def test_a_wrong_spec_is_refused_by_the_name_of_its_field(spec: dict[str, Any], field: str) -> None:
+    with pytest.raises(InvalidObject, match=field):
+        parse_spec(spec)
+
+
+def test_a_condition_takes_the_place_of_the_one_of_its_type_and_keeps_its_time_unless_it_changed() -> None:
+    later = NOW + dt.timedelta(seconds=5)
+    status = JobStatus().with_condition(Condition(ConditionType.WAITING, True, "A", "a", NOW))  # noqa: FBT003
+    same = status.with_condition(Condition(ConditionType.WAITING, True, "B", "b", later))  # noqa: FBT003
+    changed = status.with_condition(Condition(ConditionType.WAITING, False, "B", "b", later))  # noqa: FBT003
+    assert [(c.reason, c.last_transition) for c in same.conditions] == [("B", NOW)]
+    assert [(c.reason, c.last_transition) for c in changed.conditions] == [("B", later)]
+    assert status.without_condition(ConditionType.WAITING).conditions == ()
+
+
+@pytest.mark.parametrize(
+    ("phase", "ended"),
+    [
+        (Phase.PENDING, False),
+        (Phase.RUNNING, False),
+        (Phase.SUSPENDED, False),
+        (Phase.SUCCEEDED, True),
+        (Phase.FAILED, True),
+        (Phase.CANCELLED, True),
+    ],
+)
+def test_a_job_has_ended_in_three_of_the_phases(phase: Phase, *, ended: bool) -> None:
+    assert JobStatus(phase=phase).ended is ended

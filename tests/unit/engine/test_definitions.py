@@ -1,0 +1,179 @@
+"""Which Definition a Job gets: the Workflow's now, or that of its pinned revision."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from mastercontrol.api.names import Reason
+from mastercontrol.engine.definitions import Definitions
+from mastercontrol.engine.facts import Missing
+from mastercontrol.engine.ports import StoreUnavailable
+from mastercontrol.workflow.definition import Definition
+from unit.engine.fakes import FakeWorkflows
+
+
+@pytest.fixture
+def store() -> FakeWorkflows:
+    made = FakeWorkflows()
+    made.put("a", "b")
+    return made
+
+
+async def current(definitions: Definitions) -> Definition:
+    found = await definitions.current("shop", "order")
+    assert isinstance(found, Definition), found
+    return found
+
+
+async def test_a_workflow_that_the_watch_has_not_shown_is_asked_for_once(store: FakeWorkflows) -> None:
+    definitions = Definitions(store)
+    assert await current(definitions) == await current(definitions)
+    assert store.reads == 1
+
+
+async def test_a_revision_is_kept_before_a_job_can_begin_with_it_and_once(store: FakeWorkflows) -> None:
+    definitions = Definitions(store)
+    found = await asyncio.gather(*[current(definitions) for _ in range(10)])
+    assert store.created == [found[0].revision]
+    manifest = store.revisions["shop", found[0].revision]
+    assert manifest["kind"] == "ControllerRevision"
+    assert manifest["data"] == {"workflow": "order", "spec": store.workflows["shop", "order"]["spec"]}
+
+
+async def test_a_revision_that_could_not_be_kept_is_not_used(store: FakeWorkflows) -> None:
+    definitions = Definitions(store)
+    definitions.observe(store.workflows["shop", "order"])
+    store.faults.append(StoreUnavailable("503"))
+    with pytest.raises(StoreUnavailable):
+        await current(definitions)
+    assert (await current(definitions)).revision in store.created
+
+
+async def test_another_process_finds_the_pinned_revision_though_the_workflow_is_gone(store: FakeWorkflows) -> None:
+    pinned = await current(Definitions(store))
+    store.workflows.clear()
+    other = Definitions(store)
+    found = await other.pinned("shop", pinned.revision)
+    assert found == pinned
+    assert isinstance(found, Definition)
+    assert found.states == pinned.states
+
+
+async def test_editing_a_workflow_changes_what_begins_and_not_what_runs(store: FakeWorkflows) -> None:
+    definitions = Definitions(store)
+    old = await current(definitions)
+    assert definitions.observe(store.put("x"))
+    new = await current(definitions)
+    assert (old.start, new.start) == ("a", "x")
+    assert await definitions.pinned("shop", old.revision) == old
+
+
+async def test_a_pinned_revision_keeps_its_name_where_a_newer_operator_would_name_it_otherwise(
+    store: FakeWorkflows,
+) -> None:
+    manifest = {
+        "metadata": {"namespace": "shop", "name": "order-of-old"},
+        "data": {"workflow": "order", "spec": store.workflows["shop", "order"]["spec"]},
+    }
+    await store.create_revision(manifest)
+    definitions = Definitions(store)
+    found = await definitions.pinned("shop", "order-of-old")
+    assert isinstance(found, Definition)
+    assert found.revision == "order-of-old"
+    store.revisions.clear()
+    assert await definitions.pinned("shop", "order-of-old") == found, "it is read once"
+
+
+async def test_a_pinned_revision_that_is_gone_is_missing_and_asked_for_again(store: FakeWorkflows) -> None:
+    definitions = Definitions(store)
+    missing = await definitions.pinned("shop", "order-1")
+    assert isinstance(missing, Missing)
+    assert missing.reason is Reason.UNKNOWN_WORKFLOW
+    assert "order-1" in missing.message
+    store.revisions["shop", "order-1"] = {
+        "metadata": {"namespace": "shop", "name": "order-1"},
+        "data": {"workflow": "order", "spec": store.workflows["shop", "order"]["spec"]},
+    }
+    assert isinstance(await definitions.pinned("shop", "order-1"), Definition)
+
+
+async def test_there_is_no_such_workflow(store: FakeWorkflows) -> None:
+    found = await Definitions(store).current("shop", "parcel")
+    assert found == Missing(Reason.UNKNOWN_WORKFLOW, "there is no Workflow 'parcel' in this namespace")
+
+
+async def test_a_workflow_with_faults_is_missing_with_every_fault_and_keeps_no_revision(store: FakeWorkflows) -> None:
+    store.put({"name": "1", "pool": "p"}, {"name": "b", "pool": "p", "next": "c"})
+    found = await Definitions(store).current("shop", "order")
+    assert isinstance(found, Missing)
+    assert found.reason is Reason.INVALID_WORKFLOW
+    assert "spec.states[0].name" in found.message
+    assert "spec.states[1].next" in found.message
+    assert store.created == []
+
+
+async def test_an_older_event_of_a_workflow_is_ignored(store: FakeWorkflows) -> None:
+    definitions = Definitions(store)
+    old = store.workflows["shop", "order"]
+    definitions.observe(store.put("x"))
+    assert not definitions.observe(old)
+    assert (await current(definitions)).start == "x"
+
+
+async def test_only_a_change_of_the_spec_is_news(store: FakeWorkflows) -> None:
+    definitions = Definitions(store)
+    assert definitions.observe(store.put("a"))
+    assert not definitions.observe(store.put("a"))
+    assert definitions.observe(store.put("b"))
+
+
+async def test_a_workflow_that_was_deleted_is_missing_for_new_jobs(store: FakeWorkflows) -> None:
+    definitions = Definitions(store)
+    await current(definitions)
+    store.workflows.clear()
+    definitions.gone("shop", "order")
+    assert isinstance(await definitions.current("shop", "order"), Missing)
+
+
+async def test_a_revision_is_collected_only_when_it_was_unneeded_twice_in_a_row(store: FakeWorkflows) -> None:
+    definitions = Definitions(store)
+    old = (await current(definitions)).revision
+    definitions.observe(store.put("x"))
+    needed = [("shop", old)]
+    assert [await definitions.collect("shop", used) for used in ([], needed, [], [])] == [0, 0, 0, 1]
+    assert ("shop", old) not in store.revisions
+
+
+async def test_a_collected_revision_is_made_again_for_a_job_that_begins_with_it(store: FakeWorkflows) -> None:
+    definitions = Definitions(store)
+    old = (await current(definitions)).revision
+    definitions.observe(store.put("x"))
+    await definitions.collect("shop", [])
+    deleting, go_on, delete = asyncio.Event(), asyncio.Event(), store.delete_revision
+
+    async def slow_delete(namespace: str, name: str) -> None:
+        deleting.set()
+        await go_on.wait()
+        await delete(namespace, name)
+
+    store.delete_revision = slow_delete  # type: ignore[method-assign]
+    collecting = asyncio.create_task(definitions.collect("shop", []))
+    await deleting.wait()
+    definitions.observe(store.put("a", "b"))
+    beginning = asyncio.create_task(current(definitions))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    go_on.set()
+    await collecting
+    assert (await beginning).revision == old
+    assert ("shop", old) in store.revisions, "it was deleted under a job that began with it"
+
+
+async def test_a_revision_of_another_namespace_is_left_alone(store: FakeWorkflows) -> None:
+    store.revisions["other", "order-1"] = {"metadata": {"namespace": "other", "name": "order-1"}}
+    definitions = Definitions(store)
+    for _ in range(3):
+        assert await definitions.collect("shop", []) == 0
+    assert ("other", "order-1") in store.revisions

@@ -1,0 +1,172 @@
+"""Engines that are broken on purpose: each is caught by a story that the real one survives (`test_protocol.py`).
+
+These are the broken variants that the protocol's model finds a fault in, and a few of our own. A mutation that no
+story notices would mean that the stories guard less than they say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from mastercontrol.api.job import ActiveStep, Job, JobStatus
+from mastercontrol.api.names import ResultReason
+from mastercontrol.engine import commit, decide, turn
+from mastercontrol.engine.facts import Decision, Facts, Kept, Result, Verdict
+from mastercontrol.workflow.definition import Definition
+from unit.engine import scenarios
+from unit.engine.scenarios import Scenario
+from unit.engine.world import World
+
+Mutation = Callable[[pytest.MonkeyPatch], None]
+Patch = list[dict[str, Any]]
+
+
+def acknowledge_before_commit(patch: pytest.MonkeyPatch) -> None:
+    real = turn._Turn._commit
+
+    async def commit_(self: turn._Turn, job: Job, decision: Decision) -> Job:
+        _acknowledge(self, decision)
+        return await real(self, job, decision)
+
+    patch.setattr(turn._Turn, "_commit", commit_)
+
+
+def acknowledge_before_publish(patch: pytest.MonkeyPatch) -> None:
+    real = turn._Turn._act
+
+    async def act(self: turn._Turn, decision: Decision) -> None:
+        _acknowledge(self, decision)
+        await real(self, decision)
+
+    patch.setattr(turn._Turn, "_act", act)
+
+
+def _acknowledge(self: turn._Turn, decision: Decision) -> None:
+    for letter, verdict in zip(self.letters, decision.verdicts, strict=True):
+        if not isinstance(verdict, Kept):
+            letter.delivery.ack()
+    self.letters = []
+    object.__setattr__(decision, "verdicts", ())
+
+
+def no_republish_on_a_stale_cause(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(decide._Turn, "_stale", lambda *_: ResultReason.STALE)
+
+
+def no_epoch(patch: pytest.MonkeyPatch) -> None:
+    def same(self: decide._Turn) -> None:
+        if self.facts.epoch is not None:
+            self.was = replace(self.was, broker_epoch=self.facts.epoch)
+            self.status = replace(self.status, broker_epoch=self.facts.epoch)
+        real(self)
+
+    real = decide._Turn._send_due
+    patch.setattr(decide._Turn, "_send_due", same)
+
+
+def the_epoch_of_now_stamped_in_the_commit(patch: pytest.MonkeyPatch) -> None:
+    real = decide._Turn._hand_over
+
+    def hand_over(self: decide._Turn, entry: ActiveStep, definition: Definition, epoch: str) -> None:
+        real(self, entry, definition, self.facts.epoch or epoch)
+
+    patch.setattr(decide._Turn, "_hand_over", hand_over)
+
+
+def no_sequence_fence(patch: pytest.MonkeyPatch) -> None:
+    def unfenced(job: Job, status: JobStatus) -> Patch:
+        return [op for op in commit.status_patch(job, status) if op["path"] != "/status/sequence"]
+
+    patch.setattr(turn, "status_patch", unfenced)
+
+
+def fence_by_step_name(patch: pytest.MonkeyPatch) -> None:
+    def by_name(job: Job, status: JobStatus) -> Patch:
+        state = job.status.state if job.status else None
+        fence = {"op": "test", "path": "/status/state", "value": state}
+        operations = commit.status_patch(job, status)
+        return [fence if op["path"] == "/status/sequence" else op for op in operations]
+
+    patch.setattr(turn, "status_patch", by_name)
+
+
+def results_matched_by_step_and_not_by_dispatch(patch: pytest.MonkeyPatch) -> None:
+    def any_entry(self: decide._Turn, seq: int, attempt: int) -> ActiveStep | None:
+        del seq, attempt
+        return self.status.active[0] if self.was.sequence and self.status.active else None
+
+    patch.setattr(decide._Turn, "_entry", any_entry)
+
+
+def an_early_result_is_dropped(patch: pytest.MonkeyPatch) -> None:
+    real = decide._Turn._take
+
+    def take(self: decide._Turn, result: Result) -> Verdict:
+        verdict = real(self, result)
+        return ResultReason.STALE if isinstance(verdict, Kept) else verdict
+
+    patch.setattr(decide._Turn, "_take", take)
+
+
+def the_first_step_is_not_published_before_its_write(patch: pytest.MonkeyPatch) -> None:
+    """As if it were marked as sent, and sent only after the write: a crash in between loses it."""
+    real = decide._Turn.decision
+
+    def decision(self: decide._Turn) -> Decision:
+        made = real(self)
+        return replace(made, publish_first=(), publish=(*made.publish_first, *made.publish))
+
+    patch.setattr(decide._Turn, "decision", decision)
+
+
+def an_unknown_outcome_taken_for_a_success(patch: pytest.MonkeyPatch) -> None:
+    """What was committed and not confirmed is thought to be sent."""
+    real = turn._Turn._gather
+
+    async def gather(self: turn._Turn, job: Job) -> Facts:
+        facts = await real(self, job)
+        active = job.status.active if job.status else ()
+        thought = {f"{job.uid}:{a.seq}:{a.attempt}" for a in active}
+        return replace(facts, confirmed=facts.confirmed | thought, resend=frozenset())
+
+    patch.setattr(turn._Turn, "_gather", gather)
+
+
+CAUGHT: tuple[tuple[Mutation, Scenario], ...] = (
+    (acknowledge_before_commit, scenarios.the_operator_dies_between_taking_a_result_and_writing_it),
+    (acknowledge_before_publish, scenarios.the_operator_dies_between_writing_and_publishing),
+    (no_republish_on_a_stale_cause, scenarios.the_operator_dies_between_writing_and_publishing),
+    (no_epoch, scenarios.the_broker_loses_its_data_while_a_step_waits),
+    (no_epoch, scenarios.the_broker_loses_its_data_while_the_operator_is_away),
+    (
+        the_epoch_of_now_stamped_in_the_commit,
+        scenarios.a_result_of_the_broker_that_lost_its_data_is_applied_and_the_operator_dies,
+    ),
+    (no_sequence_fence, scenarios.an_operator_that_lost_the_lease_applies_a_result_again),
+    (no_sequence_fence, scenarios.an_operator_that_lost_the_lease_fails_an_attempt_again),
+    (fence_by_step_name, scenarios.an_operator_that_lost_the_lease_fails_an_attempt_again),
+    (results_matched_by_step_and_not_by_dispatch, scenarios.a_late_answer_of_an_older_attempt_comes),
+    (an_early_result_is_dropped, scenarios.a_worker_answers_while_the_first_write_is_tried_again),
+    (the_first_step_is_not_published_before_its_write, scenarios.the_operator_dies_between_the_first_write_and_more),
+    (an_unknown_outcome_taken_for_a_success, scenarios.the_operator_dies_between_writing_and_publishing),
+)
+
+
+@pytest.mark.parametrize(("mutation", "story"), CAUGHT, ids=lambda part: part.__name__)
+async def test_a_broken_engine_is_caught(
+    mutation: Mutation,
+    story: Scenario,
+    world: World,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    mutation(monkeypatch)
+    world.patience = 0.4  # hundreds of the turns that a story needs
+    with pytest.raises(AssertionError):
+        await story(world)
+    errors = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert errors == [], "the mutation itself is at fault, so it proves nothing"

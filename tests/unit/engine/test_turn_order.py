@@ -1,0 +1,255 @@
+"""The order of publish, write and acknowledgement in each kind of turn, as the outside sees it."""
+
+from __future__ import annotations
+
+import pytest
+
+from mastercontrol.engine.ports import BrokerUnavailable, Gone, Refused, Rejected, StoreUnavailable, Unroutable
+from mastercontrol_worker.contract import StepError
+from unit.engine.fakes import Fault
+from unit.engine.world import World, until
+
+
+async def test_the_first_step_is_confirmed_before_the_first_status_is_written(world: World) -> None:
+    await world.begun()
+    assert world.journal == ["publish 1:1", "write 1"]
+
+
+async def test_a_result_is_written_then_its_next_step_published_then_it_is_acknowledged(world: World) -> None:
+    step = await world.begun()
+    world.journal.clear()
+    world.answer(step)
+    await world.rest()
+    assert world.journal == ["write 2", "publish 2:1", "ack 1:1"]
+
+
+async def test_the_last_result_is_acknowledged_after_the_write(world: World) -> None:
+    await world.begun()
+    await world.finish()
+    assert world.journal[-2:] == ["write 3", "ack 2:1"]
+
+
+async def test_a_job_of_two_steps_costs_three_writes_and_no_read(world: World) -> None:
+    await world.begun()
+    await world.finish()
+    assert [e for e in world.journal if e.startswith(("write", "read"))] == ["write 1", "write 2", "write 3"]
+
+
+async def test_a_failed_attempt_is_written_acknowledged_and_later_published_and_marked(world: World) -> None:
+    step = await world.begun()
+    world.journal.clear()
+    world.jitter = 0.0
+    world.answer(step, error=StepError("Broken", "no"))
+    await until(lambda: "publish 2:2" in world.journal and world.quiet())
+    assert world.journal == ["write 2", "ack 1:1", "publish 2:2", "write 2"]
+
+
+async def test_a_result_is_not_acknowledged_while_its_next_step_has_no_confirm(world: World) -> None:
+    step = await world.begun()
+    world.broker.gate.clear()
+    delivery = world.answer(step)
+    await until(lambda: world.jobs.status()["sequence"] == 2)
+    assert delivery.settled is None
+    world.broker.gate.set()
+    await world.rest()
+    assert delivery.settled == "ack"
+
+
+async def test_a_result_is_not_acknowledged_while_its_write_is_under_way(world: World) -> None:
+    step = await world.begun()
+    world.jobs.gate.clear()
+    delivery = world.answer(step)
+    await until(lambda: world.jobs.writing)
+    assert delivery.settled is None
+    assert len(world.broker.sent) == 1, "nor is anything sent that the write may refuse"
+    world.jobs.gate.set()
+    await world.rest()
+    assert delivery.settled == "ack"
+
+
+@pytest.mark.parametrize("error", [BrokerUnavailable("nack"), Unroutable("no queue")])
+async def test_a_publish_that_fails_after_the_write_is_tried_again_and_then_the_result_acknowledged(
+    world: World, error: Exception
+) -> None:
+    step = await world.begun()
+    world.journal.clear()
+    world.broker.faults.extend([error, error])
+    delivery = world.answer(step)
+    await until(lambda: delivery.settled)
+    assert world.journal == ["write 2", "no confirm 2:1", "no confirm 2:1", "publish 2:1", "ack 1:1"]
+
+
+async def test_a_first_step_without_a_confirm_is_tried_again_before_anything_is_written(world: World) -> None:
+    world.broker.faults.append(BrokerUnavailable("no confirm in time"))
+    await world.begun()
+    assert world.journal == ["no confirm 1:1", "publish 1:1", "write 1"]
+
+
+async def test_a_refused_write_is_followed_by_a_read_and_another_decision(world: World) -> None:
+    step = await world.begun()
+    world.journal.clear()
+    world.jobs.faults.append(Fault(Refused("409")))
+    delivery = world.answer(step)
+    await until(lambda: delivery.settled)
+    assert world.journal == ["read", "write 2", "publish 2:1", "ack 1:1"]
+
+
+async def test_a_first_write_that_is_refused_does_not_send_the_first_step_twice(world: World) -> None:
+    world.jobs.faults.append(Fault(Refused("409"), meanwhile=lambda: world.jobs.edit("j", suspend=False)))
+    await world.begun()
+    assert world.journal == ["publish 1:1", "read", "write 1"]
+
+
+async def test_the_first_write_is_fenced_by_the_resource_version(world: World) -> None:
+    old = world.jobs.put("j", "u1")
+    world.jobs.edit("j", ttlSecondsAfterFinished=5)
+    world.engine.observe(old)
+    await until(lambda: world.jobs.state() == "InProgress.a" and world.quiet())
+    assert world.journal == ["publish 1:1", "refused", "read", "write 1"]
+
+
+async def test_a_later_write_does_not_mind_an_edit_that_is_no_transition(world: World) -> None:
+    step = await world.begun()
+    world.jobs.edit("j", ttlSecondsAfterFinished=5)
+    world.journal.clear()
+    world.answer(step)
+    await world.rest()
+    assert world.journal == ["write 2", "publish 2:1", "ack 1:1"]
+
+
+async def test_a_user_who_suspends_while_the_write_is_refused_is_heard(world: World) -> None:
+    step = await world.begun()
+    world.jobs.faults.append(Fault(Refused("409"), meanwhile=lambda: world.jobs.edit("j", suspend=True)))
+    world.answer(step)
+    await until(lambda: world.jobs.status()["phase"] == "Suspended")
+    assert world.jobs.state() == "InProgress.b"
+    assert [m.id for _, m in world.broker.sent] == ["u1:1:1"]
+
+
+async def test_a_write_whose_answer_was_lost_but_which_was_written_is_found_by_reading(world: World) -> None:
+    step = await world.begun()
+    world.journal.clear()
+    world.jobs.faults.append(Fault(StoreUnavailable("time-out"), written=True))
+    delivery = world.answer(step)
+    await until(lambda: delivery.settled)
+    assert world.journal == ["write 2", "read", "publish 2:1", "ack 1:1"]
+    assert world.jobs.status()["sequence"] == 2
+
+
+async def test_a_write_whose_answer_was_lost_and_which_was_not_written_is_written_again(world: World) -> None:
+    step = await world.begun()
+    world.journal.clear()
+    world.jobs.faults.append(Fault(StoreUnavailable("time-out")))
+    delivery = world.answer(step)
+    await until(lambda: delivery.settled)
+    assert world.journal == ["read", "write 2", "publish 2:1", "ack 1:1"]
+
+
+@pytest.mark.parametrize("written", [True, False])
+async def test_a_first_write_with_an_unknown_outcome_sends_the_first_step_once(world: World, *, written: bool) -> None:
+    world.jobs.faults.append(Fault(StoreUnavailable("time-out"), written=written))
+    world.submit()
+    await until(lambda: world.journal[-2:] == (["write 1", "read"] if written else ["read", "write 1"]))
+    assert [e for e in world.journal if e.startswith("publish")] == ["publish 1:1"]
+
+
+async def test_an_unavailable_store_is_asked_again_with_the_results_still_unacknowledged(world: World) -> None:
+    step = await world.begun()
+    world.jobs.faults.extend([Fault(StoreUnavailable("503"))] * 3)
+    world.jobs.read_faults.extend([StoreUnavailable("503")] * 3)
+    delivery = world.answer(step)
+    await until(lambda: delivery.settled)
+    assert world.jobs.state() == "InProgress.b"
+
+
+async def test_the_results_of_a_job_that_is_gone_at_the_write_are_acknowledged(world: World) -> None:
+    step = await world.begun()
+    world.jobs.faults.append(Fault(Gone("404")))
+    del world.jobs.objects["shop", "j"]
+    delivery = world.answer(step)
+    await until(lambda: delivery.settled)
+    assert delivery.settled == "ack"
+    await until(lambda: world.engine.mailboxes.find(("shop", "j")) is None, "it is forgotten")
+
+
+async def test_a_write_that_the_store_does_not_take_is_tried_again_later_and_settles_nothing(world: World) -> None:
+    step = await world.begun()
+    world.jobs.faults.extend([Fault(Rejected("422"))] * 1000)
+    delivery = world.answer(step)
+    await until(lambda: len(world.jobs.faults) < 997 and world.quiet())
+    assert delivery.settled is None
+    world.jobs.faults.clear()
+    await until(lambda: delivery.settled)
+
+
+async def test_a_turn_does_not_fight_for_ever_with_somebody_who_changes_the_job_each_time(world: World) -> None:
+    step = await world.begun()
+    world.jobs.faults.extend([Fault(Refused("409"))] * 40)
+    delivery = world.answer(step)
+    await until(lambda: delivery.settled)
+    assert world.jobs.state() == "InProgress.b"
+
+
+async def test_a_dispatch_confirmed_in_an_epoch_that_is_over_is_sent_again_when_its_cause_comes_back(
+    world: World,
+) -> None:
+    step = await world.begun()
+    world.answer(step)
+    await world.rest()
+    world.broker.lose_everything("e2")
+    world.journal.clear()
+    world.engine.connected("e2")
+    await world.rest()
+    assert world.journal == ["publish 2:1", "write 2"]
+    assert world.jobs.status()["brokerEpoch"] == "e2"
+
+
+async def test_a_redelivered_result_whose_next_step_is_confirmed_is_acknowledged_and_nothing_sent(
+    world: World,
+) -> None:
+    step = await world.begun()
+    world.answer(step)
+    await world.rest()
+    world.journal.clear()
+    world.answer(step)
+    await world.rest()
+    assert world.journal == ["ack 1:1"]
+
+
+async def test_a_finished_job_whose_time_to_live_is_over_is_deleted_and_forgotten(world: World) -> None:
+    await world.begun(ttlSecondsAfterFinished=0)
+    await until(lambda: world.work() >= 0 and ("shop", "j") not in world.jobs.objects)
+    assert world.journal[-1] == "delete"
+    await until(lambda: world.engine.mailboxes.find(("shop", "j")) is None)
+
+
+async def test_a_delete_that_fails_settles_no_result_twice(world: World) -> None:
+    step = await world.begun(ttlSecondsAfterFinished=60)
+    await world.finish()
+    world.clock.time = world.clock.time.replace(hour=13)
+    world.jobs.delete_faults.extend([StoreUnavailable("503")] * 2)
+    delivery = world.answer(step)
+    await until(lambda: delivery.settled)
+    assert world.journal[-2:] == ["delete", "ack 1:1"]
+
+
+async def test_the_events_of_a_job_name_it(world: World) -> None:
+    world.workflows.workflows.clear()
+    world.submit()
+    await until(lambda: world.jobs.status().get("message"))
+    assert world.reporter.events == [("j", "UnknownWorkflow", "there is no Workflow 'order' in this namespace")]
+
+
+async def test_a_pool_that_the_watch_has_not_shown_yet_is_asked_for(world: World) -> None:
+    world.pools.unseen = {"a-pool"}
+    await world.begun()
+    assert world.pools.asked == ["a-pool"]
+
+
+async def test_the_pool_of_a_step_is_told_that_one_was_sent(world: World) -> None:
+    await world.begun()
+    assert world.pools.poked == ["a-pool"]
+    assert world.engine.outstanding("shop", "a-pool") == 1
+    await world.finish()
+    assert world.pools.poked == ["a-pool", "b-pool"]
+    assert world.engine.outstanding("shop", "a-pool") == world.engine.outstanding("shop", "b-pool") == 0

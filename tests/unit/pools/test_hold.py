@@ -1,0 +1,29 @@
+"""How long a worker may hold a step before the broker takes it away."""
+
+from __future__ import annotations
+
+import pytest
+
+from unit.pools.world import World, pool
+
+
+@pytest.mark.parametrize(
+    ("longest", "hold"),
+    [(60, 1800), (1500, 1800), (7200, 7500), (0, 86700)],
+    ids=["short steps", "up to the broker's own limit", "longer steps", "a step without a time-out"],
+)
+async def test_the_broker_waits_longer_than_the_longest_step(world: World, longest: int, hold: int) -> None:
+    world.steps["resize"] = longest
+    await world.add(pool())
+    assert world.broker.holds["shop", "resize"] == hold
+
+
+async def test_a_changed_workflow_changes_the_limit_of_its_pools(world: World) -> None:
+    await world.add(pool())
+    world.steps["resize"] = 7200
+    world.controller.on_workflow("elsewhere")
+    await world.settle()
+    assert world.broker.holds["shop", "resize"] == 1800
+    world.controller.on_workflow("shop")
+    await world.settle()
+    assert world.broker.holds["shop", "resize"] == 7500
