@@ -16,6 +16,9 @@ from mastercontrol.broker.settings import BrokerSettings
 from mastercontrol.engine.facts import Limits
 from mastercontrol.pools.settings import PoolSettings
 
+MOST_HISTORY = 50
+"""What the CRD takes; more would have every write refused."""
+
 
 class InvalidSetting(ValueError):
     """A setting cannot be read. `str()` names it and says what to write."""
@@ -118,6 +121,8 @@ def _check(settings: Settings) -> None:
         raise InvalidSetting(
             "MCP_RETRY_SECONDS < MCP_RENEW_DEADLINE_SECONDS < MCP_LEASE_SECONDS must hold, or two could lead at once"
         )
+    if not 1 <= settings.history_limit <= MOST_HISTORY:
+        raise InvalidSetting(f"MCP_HISTORY_LIMIT: write a whole number from 1 to {MOST_HISTORY}")
     if settings.log_level not in {"debug", "info", "warning", "error"}:
         raise InvalidSetting(f"MCP_LOG_LEVEL: write debug, info, warning or error, not {settings.log_level!r}")
     if settings.log_format not in {"text", "json"}:

@@ -74,6 +74,7 @@ class Reason(StrEnum):
     INVALID_WORKFLOW = "InvalidWorkflow"
     UNKNOWN_POOL = "UnknownPool"
     INVALID_SPEC = "InvalidSpec"
+    WRITE_REJECTED = "WriteRejected"
     MACHINE_REFUSED = "MachineRefused"
     READY = "Ready"
     NOT_READY = "NotReady"

@@ -70,7 +70,7 @@ class Pools:
     def begin(self) -> None:
         """A new connection: nothing is known to be done."""
         self._policies_done.clear()
-        pass
+        self._users_done.clear()
         self.conflicts.clear()
         self._due.set()
 

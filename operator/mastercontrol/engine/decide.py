@@ -98,7 +98,8 @@ class _Turn:
                 self._wait(definition.reason, definition.message)
             return
         state = definition.states[definition.start]
-        answered = next((r for r in results if self._answers_first(r)), None)
+        # One for another step is of a Workflow that was edited before the first write.
+        answered = next((r for r in results if self._answers_first(r) and r.step in {None, state.name}), None)
         if answered is not None:
             # Somebody published the first step and died before the write: it need not be sent again.
             self._started(definition, state, answered.epoch)
@@ -134,14 +135,17 @@ class _Turn:
             return ResultReason.STALE
         entry = self._entry(result.seq, result.attempt)
         if entry is not None:
-            return self._apply(entry, result)
+            return self._apply(entry, result) if result.step in {None, entry.path} else ResultReason.FOREIGN
         if self.was.sequence == 0 and self._answers_first(result):
             return Kept()  # the first dispatch is published before the status that knows of it
-        if result.seq > self.status.sequence or result.seq == 0:  # no dispatch has 0: the first transition makes one
-            if not self.facts.fresh:
-                self.read_again = True
-            return ResultReason.FOREIGN
-        return self._stale(result)
+        return ResultReason.FOREIGN if self._was_never_sent(result) else self._stale(result)
+
+    def _was_never_sent(self, result: Result) -> bool:
+        """Whether no dispatch can have this sequence. One that is ahead of us may only mean that we are behind."""
+        if result.seq > self.status.sequence:
+            self.read_again = self.read_again or not self.facts.fresh
+            return True
+        return result.seq == 0  # the first transition makes the first step due
 
     def _entry(self, seq: int, attempt: int) -> ActiveStep | None:
         """The active step of a dispatch. One that this very turn begins has no result yet that could be trusted."""

@@ -18,8 +18,8 @@ from mastercontrol.api.names import API_VERSION, KIND_JOB, Reason, ResultReason
 from mastercontrol.api.values import InvalidObject
 from mastercontrol.engine.inbox import Addressed, JobKey, Malformed, read_delivery
 from mastercontrol.engine.mailbox import Cell, Letter, Mailboxes
-from mastercontrol.engine.ports import BrokerError, Delivery, RawObject, StoreError
-from mastercontrol.engine.turn import Contended, Outcome, Outside, take_turn
+from mastercontrol.engine.ports import BrokerError, Delivery, RawObject, Rejected, StoreError
+from mastercontrol.engine.turn import Contended, Outcome, Outside, job_reference, take_turn
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ class Engine:
             self._complain(raw, error)
             return
         cell = self.mailboxes.find((job.namespace, job.name))
-        if cell is None and _at_rest(job):
+        if cell is None and (_at_rest(job) or self.mailboxes.is_old(job)):
             return
         cell = cell or self.mailboxes.cell((job.namespace, job.name))
         if cell.learn(job):
@@ -150,6 +150,8 @@ class Engine:
         try:
             outcome = await take_turn(cell, letters, self.outside)
         except (StoreError, BrokerError, Contended) as error:
+            if isinstance(error, Rejected) and cell.job is not None and cell.failures == 0:
+                self.outside.reporter.warn(job_reference(cell.job), Reason.WRITE_REJECTED.value, str(error))
             self._try_later(cell, letters, type(error).__name__, str(error))
         except Exception as error:
             # A fault of ours must not take the other Jobs with it, nor be silent.

@@ -16,6 +16,8 @@ from mastercontrol_worker.contract import Failed, StepMessage, Succeeded
 class Result:
     """An answer to the dispatch `<uid>:<seq>:<attempt>` of a Job, as the mailbox holds it.
 
+    `step` is the state that it says it answers; None where its body was too large to be looked into.
+
     `origin` says what it is counted as where it is applied: a worker's answer, or one that the operator made of an
     oversized message or of a dead letter. `epoch` is that of the connection which delivered it.
     """
@@ -27,6 +29,7 @@ class Result:
     epoch: str
     worker: str = ""
     origin: ResultReason = ResultReason.APPLIED
+    step: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,27 +53,29 @@ def read_delivery(delivery: Delivery, key_of: Callable[[str], JobKey | None]) ->
     try:
         uid, seq, attempt = parse_dispatch_id(delivery.message_id or "")
         if DEATH_QUEUE in delivery.headers:
-            ref, outcome = _dead_letter(delivery)
-            return _addressed(ref, Result(uid, seq, attempt, outcome, delivery.epoch, "", ResultReason.DEAD_LETTERED))
+            step, outcome = _dead_letter(delivery)
+            reason = ResultReason.DEAD_LETTERED
+            return _addressed(step.job, Result(uid, seq, attempt, outcome, delivery.epoch, "", reason, step.step))
         if len(delivery.body) > MAX_RESULT_BYTES:
             key = key_of(uid) or _key(ResultMessage.decode(delivery.message_id, delivery.body).job)
             message = f"the result has {len(delivery.body)} bytes, the limit is {MAX_RESULT_BYTES}"
             error = StepError(RESULT_TOO_LARGE, message, retryable=False)
             return Addressed(key, Result(uid, seq, attempt, Failed(error), delivery.epoch, "", ResultReason.OVERSIZED))
-        message_ = ResultMessage.decode(delivery.message_id, delivery.body)
-        return _addressed(message_.job, Result(uid, seq, attempt, message_.outcome, delivery.epoch, message_.worker))
+        answer = ResultMessage.decode(delivery.message_id, delivery.body)
+        result = Result(uid, seq, attempt, answer.outcome, delivery.epoch, answer.worker, step=answer.step)
+        return _addressed(answer.job, result)
     except MalformedMessage as error:
         return Malformed(str(error))
 
 
-def _dead_letter(delivery: Delivery) -> tuple[JobRef, Failed]:
+def _dead_letter(delivery: Delivery) -> tuple[StepMessage, Failed]:
     step = StepMessage.decode(delivery.message_id, delivery.body, delivery.headers)
     reason: Any = delivery.headers.get(DEATH_REASON, "rejected")
     if reason == "delivery_limit":
         text = "the step was handed out as often as its pool's deliveryLimit allows, and never answered"
-        return step.job, Failed(StepError(DELIVERY_LIMIT, text, retryable=False))
+        return step, Failed(StepError(DELIVERY_LIMIT, text, retryable=False))
     text = f"the step's message was dead-lettered ({str(reason)[:40]}); it lies in the pool's dead letters"
-    return step.job, Failed(StepError("DeadLettered", text, retryable=False))
+    return step, Failed(StepError("DeadLettered", text, retryable=False))
 
 
 def _key(ref: JobRef) -> JobKey:

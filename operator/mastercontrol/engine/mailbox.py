@@ -6,15 +6,19 @@ Owned by the engine, on its event loop. A cell never writes or reads anything ou
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Final
 
 from mastercontrol import metrics
 from mastercontrol.api.job import Job
 from mastercontrol.engine.facts import Result
 from mastercontrol.engine.inbox import JobKey
 from mastercontrol.engine.ports import Delivery
+
+DROPPED_KEPT: Final = 10_000
+"""Jobs whose end is remembered, for events that come late."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,7 @@ class Cell:
 
     `job` is the newest object known. `must_read`: do not trust it, read it first. `confirmed` maps the ids of the
     last dispatches to the epoch in which the broker confirmed them; `resend` are dispatch ids to be sent again.
+    `first_step` is the state that the first dispatch was for: its Workflow may be edited before the first write.
     """
 
     key: JobKey
@@ -41,6 +46,7 @@ class Cell:
     wanted: bool = False
     failures: int = 0
     confirmed: dict[str, str] = field(default_factory=dict)
+    first_step: str | None = None
     resend: set[str] = field(default_factory=set)
     timer: asyncio.TimerHandle | None = None
     pools: tuple[str, ...] = ()
@@ -95,6 +101,7 @@ class Mailboxes:
         self._cells: dict[JobKey, Cell] = {}
         self._keys: dict[str, JobKey] = {}
         self._outstanding: Counter[JobKey] = Counter()
+        self._dropped: OrderedDict[str, int] = OrderedDict()
 
     def __iter__(self) -> Iterator[Cell]:
         return iter(list(self._cells.values()))
@@ -128,6 +135,13 @@ class Mailboxes:
             metrics.JOBS_ACTIVE.set(len(self._cells))
         if cell.job is not None:
             self._keys.pop(cell.job.uid, None)
+            self._dropped[cell.job.uid] = version(cell.job)
+            while len(self._dropped) > DROPPED_KEPT:
+                self._dropped.popitem(last=False)
+
+    def is_old(self, job: Job) -> bool:
+        """Whether a watch event tells less of a Job than was known when it was dropped: the watch may be behind."""
+        return version(job) <= self._dropped.get(job.uid, -1)
 
     def set_outstanding(self, cell: Cell, pools: tuple[str, ...]) -> set[str]:
         """Note which pools have a step of this Job; the pools that have one more than before."""

@@ -96,6 +96,8 @@ def retry(
     following = ActiveStep(entry.path, moved.sequence, entry.attempt + 1, not_before=due)
     message = f"{entry.path} failed ({reason}); attempt {following.attempt} not before {format_time(due)}"
     moved = replace(moved, active=tuple(following if a == entry else a for a in moved.active))
+    if status.phase is Phase.SUSPENDED:
+        return moved  # it waits for being resumed, and says so already
     return wait(moved, Reason.BACK_OFF, message, facts.now)
 
 

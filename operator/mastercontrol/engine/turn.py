@@ -150,10 +150,17 @@ class _Turn:
             definition=definition,
             pool_known=lambda pool: pool in found or self.outside.pools.known(job.namespace, pool),
             fresh=self.fresh,
-            confirmed=frozenset(i for i, e in self.cell.confirmed.items() if e == epoch),
+            confirmed=self._confirmed(job, definition, epoch),
             resend=frozenset(self.cell.resend),
             limits=self.outside.limits,
         )
+
+    def _confirmed(self, job: Job, definition: Found, epoch: str | None) -> frozenset[str]:
+        found = frozenset(i for i, e in self.cell.confirmed.items() if e == epoch)
+        begun = job.status is not None and job.status.sequence > 0
+        if begun or isinstance(definition, Missing) or self.cell.first_step == definition.start:
+            return found
+        return frozenset()  # what was sent first was another state's step
 
     async def _definition(self, job: Job) -> Found:
         status = job.status
@@ -195,6 +202,7 @@ class _Turn:
                 metrics.PUBLISH_FAILURES.labels("unavailable").inc()
                 raise
             metrics.DISPATCHES.labels(why).inc()
+            self.cell.first_step = dispatch.message.step
             if epoch is not None and epoch == self.outside.broker.epoch:
                 self.cell.confirm(dispatch.message.id, epoch)
 
