@@ -185,3 +185,19 @@ def test_a_success_of_a_job_whose_revision_is_gone_fails_it_with_that_reason() -
     assert run.turn(ok(1)).verdicts == (ResultReason.APPLIED,)
     assert run.status.error is not None
     assert (run.status.state, run.status.error.code) == ("Failed", "UnknownWorkflow")
+
+
+def test_a_result_that_answers_another_step_is_foreign_and_moves_nothing() -> None:
+    run = at_second_step()
+    decision = run.turn(replace(ok(2), step="c"))
+    assert decision.verdicts == (ResultReason.FOREIGN,)
+    assert run.status.state == "InProgress.b"
+
+
+def test_an_answer_to_the_first_step_of_an_older_workflow_does_not_stand_for_ours() -> None:
+    run = Run("a", "b")
+    old = replace(ok(1), step="older")
+    decision = run.turn(old)
+    assert ids(decision, first=True) == ["1:1"], "our own first step is sent"
+    assert run.turn(old).verdicts == (ResultReason.FOREIGN,)
+    assert run.turn(replace(ok(1), step="a")).verdicts == (ResultReason.APPLIED,)
