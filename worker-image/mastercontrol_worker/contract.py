@@ -31,6 +31,9 @@ CONTENT_TYPE = "application/json"
 MAX_RESULT_BYTES = 64 * 1024
 """The largest body of a result, in bytes. A larger output fails its step with RESULT_TOO_LARGE."""
 
+MAX_DEPTH = 100
+"""How deep lists and objects of an output may be nested: JSON readers have limits, each another one."""
+
 MAX_CODE_CHARS = 128
 MAX_MESSAGE_CHARS = 4096
 """Bounds of an error's code and message, in characters; what is longer is cut when it is encoded."""
@@ -230,6 +233,9 @@ class ResultMessage:
         encoded = _dump(body)
         if len(encoded) > MAX_RESULT_BYTES:
             raise UnfitOutput(RESULT_TOO_LARGE, f"{len(encoded)} bytes, the limit is {MAX_RESULT_BYTES}")
+        # Only now is it known to be small and no circle.
+        if isinstance(self.outcome, Succeeded) and _too_deep(self.outcome.output):
+            raise UnfitOutput(RESULT_NOT_JSON, f"nested deeper than {MAX_DEPTH} levels")
         return encoded
 
     @classmethod
@@ -249,7 +255,10 @@ class ResultMessage:
 def _outcome(data: Mapping[str, Any]) -> Succeeded | Failed:
     match data.get("outcome"):
         case "Succeeded":
-            return Succeeded(data.get("output"))
+            output = data.get("output")
+            if _too_deep(output):
+                raise MalformedMessage(f"'output' is nested deeper than {MAX_DEPTH} levels")
+            return Succeeded(output)
         case "Failed":
             error = data.get("error")
             if not isinstance(error, dict):
@@ -279,6 +288,21 @@ def _identity(message_id: str | None, data: Mapping[str, Any]) -> tuple[JobRef, 
     if _count(data, "attempt") != attempt:
         raise MalformedMessage("the dispatch id is of another attempt than the body")
     return ref, step, attempt
+
+
+def _too_deep(value: JSON) -> bool:
+    """Has it more than MAX_DEPTH levels? Level by level, for a function that calls itself has a limit of its own."""
+    level = [value]
+    for _ in range(MAX_DEPTH + 1):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list | tuple)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def _text(data: Mapping[str, Any], name: str) -> str:

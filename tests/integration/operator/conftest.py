@@ -56,7 +56,7 @@ class World:
         return done.stdout
 
     def apply(self, *objects: dict[str, Any]) -> None:
-        self.kubectl("apply", "-f", "-", stdin="\n---\n".join(json.dumps(o) for o in objects))
+        self.kubectl("apply", "-f", "-", stdin="\n".join(json.dumps(o) for o in objects))
 
     def jobs(self, count: int, data: dict[str, Any] | None = None) -> list[str]:
         names = [f"job-{uuid.uuid4().hex[:8]}" for _ in range(count)]

@@ -18,6 +18,7 @@ from mastercontrol_worker.contract import (
     DELIVERY_LIMIT,
     EXIT_CODE,
     MAX_CODE_CHARS,
+    MAX_DEPTH,
     MAX_MESSAGE_CHARS,
     MAX_RESULT_BYTES,
     RESULT_NOT_JSON,
@@ -196,13 +197,28 @@ def test_an_output_that_is_no_json_is_named_so(value: Any) -> None:
     assert raised.value.code == RESULT_NOT_JSON
 
 
+def nested(levels: int) -> Any:
+    value: Any = 1
+    for level in range(levels):
+        value = [value] if level % 2 else {"x": value}
+    return value
+
+
+def test_the_depth_of_an_output_is_bounded_for_writers_and_readers_alike() -> None:
+    job = JobRef("a", "b", "u-1")
+    fits = ResultMessage(ID, job, "s", 2, Succeeded(nested(MAX_DEPTH)))
+    assert ResultMessage.decode(ID, fits.encode()) == fits
+    with pytest.raises(UnfitOutput, match="deeper than 100"):
+        ResultMessage(ID, job, "s", 2, Succeeded(nested(MAX_DEPTH + 1))).encode()
+    body = json.dumps(SUCCEEDED | {"output": nested(MAX_DEPTH + 1)}).encode()
+    with pytest.raises(MalformedMessage, match="deeper than 100"):
+        ResultMessage.decode(ID, body)
+
+
 def test_a_circular_or_too_deep_output_is_no_json() -> None:
     circle: list[Any] = []
-    circle.append(circle)
-    deep: list[Any] = []
-    for _ in range(100_000):
-        deep = [deep]
-    for value in (circle, deep):
+    circle.extend([circle, circle])
+    for value in (circle, nested(100_000)):
         with pytest.raises(UnfitOutput) as raised:
             ResultMessage(ID, JobRef("a", "b", "u-1"), "s", 2, Succeeded(value)).encode()
         assert raised.value.code == RESULT_NOT_JSON

@@ -1,0 +1,44 @@
+"""The results that this worker sent lately, by dispatch id.
+
+A step whose acknowledgement was lost with its connection is handed out again. If it comes to the same worker it is
+answered from here and does not run twice. The answer is sent again, not only acknowledged: the broker may have lost
+the first one with all its data.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mastercontrol_worker.contract import ResultMessage
+
+
+class RecentResults:
+    """The newest results, bounded by their count and by the sum of their encoded sizes in bytes."""
+
+    def __init__(self, max_count: int, max_bytes: int) -> None:
+        self._max_count, self._max_bytes = max_count, max_bytes
+        self._results: OrderedDict[str, tuple[ResultMessage, int]] = OrderedDict()
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._results)
+
+    def get(self, dispatch_id: str) -> ResultMessage | None:
+        """The result of that dispatch, if it is still known."""
+        found = self._results.get(dispatch_id)
+        if found is None:
+            return None
+        self._results.move_to_end(dispatch_id)
+        return found[0]
+
+    def put(self, result: ResultMessage) -> None:
+        """Remember a result, and forget the oldest ones that no longer fit."""
+        _, old = self._results.pop(result.id, (result, 0))
+        size = len(result.encode())
+        self._results[result.id] = (result, size)
+        self._bytes += size - old
+        while len(self._results) > self._max_count or self._bytes > self._max_bytes:
+            _, (_, dropped) = self._results.popitem(last=False)
+            self._bytes -= dropped
