@@ -128,8 +128,12 @@ def registry(sink: Sink) -> kopf.OperatorRegistry:
 async def watch(
     sink: Sink, namespaces: Collection[str] | None, stop: asyncio.Event, watch_seconds: int, ready: asyncio.Event
 ) -> None:
-    """Watch until `stop`; namespaces None for all."""
-    await kopf.operator(
+    """Watch until `stop`, which it sets itself where kopf got the signal first; namespaces None for all.
+
+    Not by `kopf.operator`: at its end that waits for, and cancels, every task of the event loop which began after it,
+    and those are our turns and the broker's connection.
+    """
+    tasks = await kopf.spawn_tasks(
         registry=registry(sink),
         settings=watch_settings(watch_seconds),
         standalone=True,
@@ -140,3 +144,12 @@ async def watch(
         stop_flag=stop,
         ready_flag=ready,
     )
+    try:
+        ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+    stop.set()
+    for task in ended:
+        task.result()

@@ -76,13 +76,14 @@ def test_the_second_replica_takes_over_within_fifteen_seconds(cluster: Cluster, 
     _first_progress(cluster, names, 60)
     leader = wait_for("a leader", 30, cluster.leader)
     cluster.sigkill(leader)
+    # Without its pod the killed process cannot come back under its name and take its own Lease again.
+    cluster.kubectl("delete", "pod", leader, "--force", "--grace-period=0")
     began = time.monotonic()
-    # The killed container starts again in its pod, so the Lease may come back to the same name: what counts is
-    # that jobs go on.
-    seconds = _first_progress(cluster, names, 40)
+    wait_for("another leader", 15, lambda: cluster.leader() not in {"", leader}, every=0.2)
+    taken = time.monotonic() - began
+    seconds = taken + _first_progress(cluster, names, 30)
     _all_done(cluster, names, 240)
-    print(f"jobs went on {seconds:.1f} s after the leader was killed ({time.monotonic() - began:.0f} s to the end)")
-    assert seconds < 15 + 5, "a Lease of 10 s and a look every 2 s, and a moment to connect"
+    print(f"taken over {taken:.1f} s after the kill, jobs went on after {seconds:.1f} s")
 
 
 def test_rabbitmq_restarted_under_load(cluster: Cluster) -> None:
@@ -102,10 +103,12 @@ def test_rabbitmq_that_lost_all_its_data(cluster: Cluster) -> None:
     epoch = cluster.status(names[0])["brokerEpoch"]
     claim = cluster.get("pod", "mcp-rabbitmq-0")["spec"]["volumes"]
     claim = next(v["persistentVolumeClaim"]["claimName"] for v in claim if "persistentVolumeClaim" in v)
+    uid = "jsonpath={.metadata.uid}"
+    old = cluster.kubectl("get", "pvc", claim, "-o", uid)
     cluster.kubectl("delete", "pvc", claim, "--wait=false")
     cluster.kubectl("delete", "pod", "mcp-rabbitmq-0", "--force", "--grace-period=0")
     began = time.monotonic()
-    wait_for("a new claim", 60, lambda: "deletionTimestamp" not in cluster.get("pvc", claim)["metadata"])
+    wait_for("a new claim", 60, lambda: cluster.kubectl("get", "pvc", claim, "-o", uid, check=False) not in {"", old})
     cluster.rollout("statefulset", "mcp-rabbitmq")
     up = time.monotonic() - began
     _all_done(cluster, names, 300)

@@ -29,9 +29,11 @@ def _writes(cluster: Cluster) -> dict[str, float]:
 
 
 def _at_rest(cluster: Cluster) -> bool:
-    """All pools at zero and nothing that writes any more."""
+    """All pools at zero, no pod on its way out, and nothing that writes any more."""
+    if cluster.objects("pods", "mastercontrol.dev/pool"):
+        return False
     before = _writes(cluster)
-    time.sleep(5)
+    time.sleep(10)
     return _writes(cluster) == before
 
 

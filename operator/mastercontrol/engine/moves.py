@@ -73,7 +73,7 @@ def advance(
         moved.without_condition(ConditionType.WAITING),
         active=(ActiveStep(following, moved.sequence),),
         outputs={entry.path: output},
-        message=None,
+        message=status.message if status.phase is Phase.SUSPENDED else None,
     )
 
 

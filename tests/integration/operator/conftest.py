@@ -90,6 +90,10 @@ class World:
         environ = {**self.environ, "MCP_HTTP_PORT": str(port), "MCP_POD_NAME": identity}
         return Operator(self._start([str(BIN / "mastercontrol"), "run"], environ, identity), identity, port)
 
+    def keep_running(self, operator: Operator) -> Operator:
+        """What a kubelet does: start a process that has ended again."""
+        return operator if operator.process.poll() is None else self.operator()
+
     def worker(self, pool: str) -> subprocess.Popen[bytes]:
         environ = {
             **self.environ,
