@@ -37,7 +37,7 @@ def test_each_setting_is_read_from_its_variable() -> None:
 
 
 def test_namespaces_are_a_list_and_an_empty_one_means_all() -> None:
-    assert read_settings({"MCP_NAMESPACES": "a, b"}).watched == {"a", "b"}
+    assert read_settings({"MCP_NAMESPACES": "a, b"}).watched == frozenset({"a", "b"})
     assert read_settings({"MCP_NAMESPACES": ""}).watched is None
 
 
