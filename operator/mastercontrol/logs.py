@@ -37,5 +37,7 @@ def configure(level: str, form: str) -> None:
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     # One line for each event of each object, and for each frame, would bury what matters.
-    for noisy in ("kopf.objects", "pika", "aiohttp.access", "transitions"):
+    for noisy in ("kopf.objects", "aiohttp.access", "transitions"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, logging.getLogger().level))
+    # It logs each failed connection five times; the broker's adapter says it once.
+    logging.getLogger("pika").setLevel(logging.CRITICAL)

@@ -10,7 +10,8 @@ import json
 import subprocess
 import time
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -119,6 +120,17 @@ class Cluster:
     def workers(self, pool: str) -> list[Object]:
         """The pods of a pool."""
         return self.pods(f"mastercontrol.dev/pool={pool}")
+
+    @contextmanager
+    def paused(self, pool: str) -> Iterator[None]:
+        """Without workers of a pool: none that is on its way out may take a step, either."""
+        self.patch("mcpworkerpool", pool, {"spec": {"maxReplicas": 0}})
+        selector = f"mastercontrol.dev/pool={pool}"
+        try:
+            wait_for(f"end of the workers of {pool}", 90, lambda: not self.objects("pods", selector))
+            yield
+        finally:
+            self.patch("mcpworkerpool", pool, {"spec": {"maxReplicas": 3}})
 
     def operators(self) -> list[Object]:
         """The operator's pods."""

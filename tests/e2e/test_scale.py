@@ -47,15 +47,14 @@ def test_a_pool_at_zero_gets_a_worker_within_a_second_of_the_publish(cluster: Cl
 
 
 def test_jobs_wait_without_any_worker_and_go_on_when_there_is_one(cluster: Cluster) -> None:
-    cluster.patch("mcpworkerpool", "two", {"spec": {"maxReplicas": 0}})
-    names = [cluster.job("chain", {}) for _ in range(3)]
-    for name in names:
-        cluster.wait_state(name, "InProgress.two", 90)
-    time.sleep(10)
-    assert _replicas(cluster, "two") == 0
-    assert all(cluster.status(n)["state"] == "InProgress.two" for n in names)
-    began = time.monotonic()
-    cluster.patch("mcpworkerpool", "two", {"spec": {"maxReplicas": 3}})
+    with cluster.paused("two"):
+        names = [cluster.job("chain", {}) for _ in range(3)]
+        for name in names:
+            cluster.wait_state(name, "InProgress.two", 90)
+        time.sleep(10)
+        assert _replicas(cluster, "two") == 0
+        assert all(cluster.status(n)["state"] == "InProgress.two" for n in names)
+        began = time.monotonic()
     for name, status in cluster.wait_jobs(names, 90).items():
         assert_exactly_once(name, status, ["one", "two", "three"])
     print(f"done {time.monotonic() - began:.1f} s after there could be a worker")
