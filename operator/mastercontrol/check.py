@@ -19,7 +19,12 @@ async def check(settings: Settings) -> int:
     """Look at everything that the operator needs, say what is there and what is not; 0 when all is."""
     namespace = None if settings.watched is None else min(settings.watched)
     failed = 0
-    async with await KubeClient.connect() as client:
+    try:
+        client = await KubeClient.connect()
+    except StoreError as error:
+        print(f"FAILED  credentials: {error}", file=sys.stderr)  # noqa: T201  # the output of the command
+        return 1
+    async with client:
         stores: dict[str, Callable[[], Awaitable[object]]] = {
             "mcpjobs": lambda: KubeJobStore(client).list_jobs(namespace),
             "mcpworkflows": lambda: KubeWorkflows(client).list_workflows(namespace),

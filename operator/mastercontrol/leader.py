@@ -34,6 +34,10 @@ log = logging.getLogger(__name__)
 Lister = Callable[[str | None], Awaitable[list[RawObject]]]
 
 
+def _key(raw: RawObject) -> tuple[str, str]:
+    return raw["metadata"]["namespace"], raw["metadata"]["name"]
+
+
 class Warnings:
     """Hands the engine's warnings on as Kubernetes Events."""
 
@@ -74,7 +78,6 @@ class Leader:
 
     def __init__(self, settings: Settings, client: KubeClient) -> None:
         self.settings = settings
-        self.namespace = next(iter(settings.watched)) if settings.watched and len(settings.watched) == 1 else None
         self.jobs = KubeJobStore(client)
         self.workflows = KubeWorkflows(client)
         self.kube_pools = KubePools(client)
@@ -110,7 +113,7 @@ class Leader:
         directory.controller = self.pools
         self.acceptance = Acceptance(self.workflows, self.definitions, utc_now)
         self.sweeper = Sweeper(
-            self.engine, self.definitions, self._list_jobs, seconds=settings.sweep_seconds, namespace=self.namespace
+            self.engine, self.definitions, self._list_jobs, seconds=settings.sweep_seconds, watched=settings.watched
         )
 
     @property
@@ -146,9 +149,12 @@ class Leader:
             self.workflow(raw, deleted=False)
 
     async def _list_jobs(self) -> list[RawObject]:
-        # The sweep is also when pools are compared: both may have vanished in a gap of the watch.
+        # The sweep is also when pools and Workflows are compared: all may have vanished in a gap of the watch.
+        pools_before, workflows_before = self.pools.uids(), self.definitions.uids()
         pools = await self._in_namespaces(self.kube_pools.list_pools)
-        self.pools.retain((raw["metadata"]["namespace"], raw["metadata"]["name"]) for raw in pools)
+        self.pools.retain(map(_key, pools), pools_before)
+        workflows = await self._in_namespaces(self.workflows.list_workflows)
+        self.definitions.retain(map(_key, workflows), workflows_before)
         return await self._in_namespaces(self.jobs.list_jobs)
 
     async def _in_namespaces(self, list_: Lister) -> list[RawObject]:
@@ -187,7 +193,8 @@ class Leader:
         namespace, name = raw["metadata"]["namespace"], raw["metadata"]["name"]
         before = self.pools.known(namespace, name)
         self.pools.on_pool(raw, deleted=deleted)
-        if not before and self.pools.known(namespace, name):
+        # Jobs may wait for it; or one that was deleted has steps that nobody will do, which they are to say.
+        if before != self.pools.known(namespace, name):
             self.engine.look_at_namespace(namespace)
 
     def deployment(self, raw: RawObject, *, deleted: bool) -> None:

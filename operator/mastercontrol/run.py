@@ -13,6 +13,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 from mastercontrol import metrics
+from mastercontrol.engine.ports import StoreError
 from mastercontrol.health import HealthServer
 from mastercontrol.kube.client import KubeClient, Limits
 from mastercontrol.kube.lease import Elector, new_identity
@@ -36,10 +37,14 @@ class Process:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop.set)
         health = HealthServer(self.settings.http_port, self.why_not_ready)
-        await health.start()
         try:
+            await health.start()
             async with await KubeClient.connect(limits=Limits(connections=self.settings.api_connections)) as client:
                 return await self._stand_by(client)
+        except (StoreError, OSError) as error:
+            # Of the start; what comes later is tried again where it happens. No fault of ours, so no trace.
+            log.critical("the operator ends: %s", error)
+            return 1
         finally:
             await health.close()
 

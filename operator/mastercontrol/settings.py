@@ -11,8 +11,10 @@ import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
+from urllib.parse import urlsplit
 
 from mastercontrol.broker.settings import BrokerSettings
+from mastercontrol.broker.workers import BrokerAddress
 from mastercontrol.engine.facts import Limits
 from mastercontrol.pools.settings import PoolSettings
 
@@ -103,6 +105,24 @@ def read_settings(environ: Mapping[str, str] | None = None, required: Sequence[s
     return settings
 
 
+def _check_urls(settings: Settings) -> None:
+    """They hold a password, so nothing of them is repeated, nor what the standard library says of them."""
+    try:
+        if settings.amqp_url:
+            BrokerAddress.parse(settings.amqp_url)
+    except ValueError:
+        form = "amqp[s]://user:password@host:port/vhost, with what is special in the password as %XX"
+        raise InvalidSetting(f"MCP_AMQP_URL: write {form}") from None
+    try:
+        management = urlsplit(settings.management_url)
+        wrong = management.scheme not in {"http", "https"} or not management.hostname or management.port == 0
+    except ValueError:
+        wrong = True
+    if settings.management_url and wrong:
+        form = "http[s]://user:password@host:port, with what is special in the password as %XX"
+        raise InvalidSetting(f"MCP_MANAGEMENT_URL: write {form}")
+
+
 def _read(name: str, text: str, kind: type) -> Any:
     if kind is str:
         return text
@@ -117,6 +137,7 @@ def _read(name: str, text: str, kind: type) -> Any:
 
 
 def _check(settings: Settings) -> None:
+    _check_urls(settings)
     if not settings.retry_seconds < settings.renew_deadline_seconds < settings.lease_seconds:
         raise InvalidSetting(
             "MCP_RETRY_SECONDS < MCP_RENEW_DEADLINE_SECONDS < MCP_LEASE_SECONDS must hold, or two could lead at once"

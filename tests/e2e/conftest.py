@@ -137,7 +137,16 @@ def helm(cluster: Cluster) -> Iterator[object]:
 
     def upgrade(*settings: str) -> None:
         values = [word for setting in settings for word in ("--set", setting)]
-        command = [str(HELM), "--kubeconfig", cluster.kubeconfig, "upgrade", "mcp", str(ROOT / "charts/mcp"), "--reset-values", *values]
+        command = [
+            str(HELM),
+            "--kubeconfig",
+            cluster.kubeconfig,
+            "upgrade",
+            "mcp",
+            str(ROOT / "charts/mcp"),
+            "--reset-values",
+            *values,
+        ]
         run([*command, "--wait", "--timeout", "180s"], seconds=200)
 
     yield upgrade

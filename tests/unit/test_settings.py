@@ -62,6 +62,18 @@ def test_a_required_setting_that_is_missing_is_named() -> None:
         read_settings({}, required=("amqp_url",))
 
 
+@pytest.mark.parametrize("name", ["MCP_AMQP_URL", "MCP_MANAGEMENT_URL"])
+@pytest.mark.parametrize(
+    "url", ["rabbit:5672", "amqp//u:secret@rabbit", "ftp://u:secret@rabbit", "{}://u:secret/x@rabbit"]
+)
+def test_a_url_that_is_none_is_refused_without_the_password_that_is_in_it(name: str, url: str) -> None:
+    scheme = {"MCP_AMQP_URL": "amqp", "MCP_MANAGEMENT_URL": "http"}[name]
+    with pytest.raises(InvalidSetting, match=f"{name}: write ") as raised:
+        read_settings({name: url.format(scheme)})
+    assert "secret" not in str(raised.value)
+    assert raised.value.__cause__ is None
+
+
 def test_every_setting_says_what_it_is_about() -> None:
     assert all(f.metadata["about"].endswith(".") for f in fields(Settings))
 

@@ -50,6 +50,7 @@ DELIVERY_LIMIT = "DeliveryLimitExceeded"  # the step was handed out too often wi
 _DISPATCH_ID = re.compile(r"(.+):(0|[1-9][0-9]{0,17}):([1-9][0-9]{0,17})")
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _MAYBE_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+_MAYBE_HUGE = re.compile(rb"\d{309}")  # the largest float has 309 digits
 
 JSON = Any
 """A JSON value as the json module reads it: None, bool, int, float, str, list or dict with str keys."""
@@ -116,7 +117,8 @@ def parse_json(text: bytes) -> JSON:
     :raises ValueError: it is no such value; the text says why.
     """
     try:
-        value = json.loads(text.decode(), parse_constant=_no_constant, parse_float=_finite)
+        whole = _finite_whole if _MAYBE_HUGE.search(text) else None
+        value = json.loads(text.decode(), parse_constant=_no_constant, parse_float=_finite, parse_int=whole)
         if _MAYBE_SURROGATE.search(text):
             json.dumps(value, ensure_ascii=False).encode()
     except RecursionError:
@@ -236,6 +238,8 @@ class ResultMessage:
         # Only now is it known to be small and no circle.
         if isinstance(self.outcome, Succeeded) and _too_deep(self.outcome.output):
             raise UnfitOutput(RESULT_NOT_JSON, f"nested deeper than {MAX_DEPTH} levels")
+        if _MAYBE_HUGE.search(encoded):
+            _require_readable(encoded)
         return encoded
 
     @classmethod
@@ -344,9 +348,21 @@ def _finite(text: str) -> float:
     return value
 
 
+def _finite_whole(text: str) -> int:
+    _finite(text)
+    return int(text)
+
+
 def _clean(text: str, limit: int) -> str:
     """At most that many characters, and only whole ones: names of files may hold half surrogate pairs."""
     return text[:limit].encode(errors="replace").decode()
+
+
+def _require_readable(encoded: bytes) -> None:
+    try:
+        parse_json(encoded)
+    except ValueError as error:
+        raise UnfitOutput(RESULT_NOT_JSON, str(error)) from None
 
 
 def _dump(body: Mapping[str, JSON]) -> bytes:

@@ -80,6 +80,7 @@ class Reason(StrEnum):
     NOT_READY = "NotReady"
     APPLY_FAILED = "ApplyFailed"
     BROKER_UNAVAILABLE = "BrokerUnavailable"
+    QUEUE_CONFLICT = "QueueConflict"  # a queue of the pool exists with other arguments; it is used as it is
     PAUSED = "Paused"
     DEPTH_UNKNOWN = "DepthUnknown"
     FOLLOWS_BACKLOG = "FollowsBacklog"

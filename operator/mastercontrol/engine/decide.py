@@ -240,8 +240,18 @@ class _Turn:
             self.notes.append(Note(Reason.DEADLINE_EXCEEDED, message))
             return
         for entry in self.status.active:
-            if entry.deadline is not None and entry.deadline <= self.facts.now:
+            late_at = self._late_at(entry)
+            if late_at is not None and late_at <= self.facts.now:
                 self._failed(entry, StepError(Reason.STEP_TIMEOUT, "no result before its deadline"), "")
+
+    def _late_at(self, entry: ActiveStep) -> dt.datetime | None:
+        """When a step is to be given up for its deadline; None: not by time alone.
+
+        Without a connection its answer may lie in the results queue, and no other attempt could be sent anyway.
+        """
+        if entry.deadline is None or self.facts.epoch is None:
+            return None
+        return max(entry.deadline, self.facts.late_from or entry.deadline)
 
     def _send_due(self) -> None:
         """Publish what is due and not known to be sent: before the commit that says it was sent.
@@ -300,10 +310,10 @@ class _Turn:
                 reason = missing.reason if isinstance(missing, Missing) else Reason.INVALID_WORKFLOW
                 text = missing.message if isinstance(missing, Missing) else f"there is no state {entry.path!r}"
                 self._wait(reason, text)
-            elif entry.dispatched_at is not None:
-                self.status = moves.with_pool(self.status, entry, state.pool)
             elif not self.facts.pool_known(state.pool):
                 self._wait(Reason.UNKNOWN_POOL, _no_pool(state))
+            elif entry.dispatched_at is not None:
+                self.status = moves.with_pool(self.status, entry, state.pool)
 
     # -- the end
 
@@ -320,7 +330,7 @@ class _Turn:
     def _wake_at(self) -> dt.datetime | None:
         if self.status.ended:
             return self._end_of_life()
-        times = [a.deadline for a in self.status.active]
+        times = [self._late_at(a) for a in self.status.active]
         if self._of_older_epoch():
             times.append(self.facts.now)
         if self.status.phase is not Phase.SUSPENDED:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -59,6 +59,17 @@ class Definitions:
     def gone(self, namespace: str, name: str) -> None:
         """A Workflow was deleted. Jobs that run keep their revision."""
         self._workflows.pop((namespace, name), None)
+
+    def uids(self) -> dict[JobKey, str]:
+        """The Workflows that are known, and which objects they are."""
+        return {key: known.uid for key, known in self._workflows.items()}
+
+    def retain(self, stored: Iterable[JobKey], before: Mapping[JobKey, str]) -> None:
+        """Of those that were known `before` a listing, these are stored: the others were deleted unseen."""
+        for key in before.keys() - set(stored):
+            known = self._workflows.get(key)
+            if known is not None and known.uid == before[key]:
+                del self._workflows[key]
 
     def longest_step(self, namespace: str, pool: str, unlimited: int) -> int:
         """The longest time-out of the steps that current Workflows send to a pool, in seconds; 0 where there is none.
@@ -120,14 +131,16 @@ class Definitions:
         while len(self._pinned) > _CACHED:
             del self._pinned[next(iter(self._pinned))]
 
-    async def collect(self, namespace: str | None, in_use: Iterable[JobKey]) -> int:
+    async def collect(self, watched: frozenset[str] | None, in_use: Iterable[JobKey]) -> int:
         """Delete the revisions that are neither current nor in use; how many.
 
+        :param watched: the namespaces to look in; None for all. In others there may be another operator's.
         :raises StoreUnavailable: no answer.
         """
         needed = set(in_use)
         needed |= {(k[0], w.found.revision) for k, w in self._workflows.items() if isinstance(w.found, Definition)}
-        stored = {_key(raw) for raw in await self._store.list_revisions(namespace)}
+        places = [None] if watched is None else sorted(watched)
+        stored = {_key(raw) for place in places for raw in await self._store.list_revisions(place)}
         unneeded = stored - needed
         # Twice in a row: a Job may just be beginning with a revision that was current a moment ago.
         doomed = unneeded & self._unneeded

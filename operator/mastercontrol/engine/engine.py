@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 
 FIRST_RETRY_SECONDS: Final = 0.1
 LAST_RETRY_SECONDS: Final = 10.0
+REDELIVERY_SECONDS: Final = 15.0
+"""After each connection no step is late for so long: answers that came while nobody listened come first."""
 
 
 class Engine:
@@ -42,6 +44,7 @@ class Engine:
         self._watched = watched
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
+        self._late_from: dt.datetime | None = None
 
     # -- what can move a Job
 
@@ -94,6 +97,7 @@ class Engine:
     def connected(self, epoch: str) -> None:
         """The broker is there (again): every Job may have something to send."""
         log.info("broker epoch %s: looking at all jobs", epoch)
+        self._late_from = self.outside.clock() + dt.timedelta(seconds=REDELIVERY_SECONDS)
         for cell in self.mailboxes:
             self._want(cell)
 
@@ -148,7 +152,7 @@ class Engine:
         cell.cancel_timer()
         letters = cell.drain()
         try:
-            outcome = await take_turn(cell, letters, self.outside)
+            outcome = await take_turn(cell, letters, self.outside, self._late_from)
         except (StoreError, BrokerError, Contended) as error:
             if isinstance(error, Rejected) and cell.job is not None and cell.failures == 0:
                 self.outside.reporter.warn(job_reference(cell.job), Reason.WRITE_REJECTED.value, str(error))

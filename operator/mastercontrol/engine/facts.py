@@ -55,7 +55,8 @@ class Facts:
     `epoch` is that of the broker's data now, None while there is no connection. `fresh` says that the Job was read
     after the results came, so that a result which is ahead of it is no result of ours. `confirmed` are the dispatch
     ids that this process has the broker's confirm for in this epoch. `resend` are those to be sent again: committed
-    but not confirmed by this process, or found by the sweep.
+    but not confirmed by this process, or found by the sweep. `late_from` is when a step may first be called late: until
+    then the broker may still be handing out answers that came in time. None: any time.
     """
 
     now: dt.datetime
@@ -66,6 +67,7 @@ class Facts:
     fresh: bool = False
     confirmed: frozenset[str] = frozenset()
     resend: frozenset[str] = frozenset()
+    late_from: dt.datetime | None = None
     limits: Limits = Limits()
 
 

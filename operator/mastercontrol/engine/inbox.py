@@ -6,6 +6,7 @@ that a step that nobody can do fails its job instead of leaving it waiting; and 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -28,6 +29,10 @@ from mastercontrol_worker.contract import (
 
 DEATH_QUEUE: Final = "x-first-death-queue"
 DEATH_REASON: Final = "x-first-death-reason"
+
+NAMESPACE_CHARS: Final = 63
+NAME_CHARS: Final = 253
+_LABEL: Final = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 
 JobKey = tuple[str, str]
 """Namespace and name of a Job."""
@@ -79,6 +84,11 @@ def _dead_letter(delivery: Delivery) -> tuple[StepMessage, Failed]:
 
 
 def _key(ref: JobRef) -> JobKey:
+    # It becomes the path of a read: what no object can be called must not get there, again and again.
+    if len(ref.namespace) > NAMESPACE_CHARS or not _LABEL.fullmatch(ref.namespace):
+        raise MalformedMessage(f"{ref.namespace[:80]!r} can be no namespace")
+    if len(ref.name) > NAME_CHARS or not all(_LABEL.fullmatch(part) for part in ref.name.split(".")):
+        raise MalformedMessage(f"{ref.name[:80]!r} can be no name of a job")
     return ref.namespace, ref.name
 
 

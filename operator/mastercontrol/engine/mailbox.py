@@ -100,6 +100,7 @@ class Mailboxes:
     def __init__(self) -> None:
         self._cells: dict[JobKey, Cell] = {}
         self._keys: dict[str, JobKey] = {}
+        self._uids: dict[JobKey, str] = {}
         self._outstanding: Counter[JobKey] = Counter()
         self._dropped: OrderedDict[str, int] = OrderedDict()
 
@@ -124,7 +125,11 @@ class Mailboxes:
 
     def index(self, job: Job) -> None:
         """Let a Job be found by its uid."""
-        self._keys[job.uid] = (job.namespace, job.name)
+        key = (job.namespace, job.name)
+        before = self._uids.get(key)
+        if before is not None and before != job.uid:
+            self._keys.pop(before, None)  # the name was taken again
+        self._keys[job.uid], self._uids[key] = key, job.uid
 
     def drop(self, cell: Cell) -> None:
         """Forget a Job that ended or is gone."""
@@ -133,8 +138,10 @@ class Mailboxes:
         if self._cells.get(cell.key) is cell:
             del self._cells[cell.key]
             metrics.JOBS_ACTIVE.set(len(self._cells))
+        indexed = self._uids.pop(cell.key, None)
+        if indexed is not None:
+            self._keys.pop(indexed, None)
         if cell.job is not None:
-            self._keys.pop(cell.job.uid, None)
             self._dropped[cell.job.uid] = version(cell.job)
             while len(self._dropped) > DROPPED_KEPT:
                 self._dropped.popitem(last=False)

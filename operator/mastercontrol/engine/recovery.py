@@ -27,13 +27,19 @@ class Sweeper:
     """Compares what is in memory with what is stored, every `seconds`."""
 
     def __init__(
-        self, engine: Engine, definitions: Definitions, list_jobs: ListJobs, *, seconds: float, namespace: str | None
+        self,
+        engine: Engine,
+        definitions: Definitions,
+        list_jobs: ListJobs,
+        *,
+        seconds: float,
+        watched: frozenset[str] | None,
     ) -> None:
         self.engine = engine
         self.definitions = definitions
         self.list_jobs = list_jobs
         self.seconds = seconds
-        self.namespace = namespace
+        self.watched = watched
         self._suspected: set[str] = set()
 
     async def run(self) -> None:
@@ -74,7 +80,7 @@ class Sweeper:
             for cell in self.engine.mailboxes
             if cell.job is not None and cell.job.status is not None and cell.job.status.revision is not None
         ]
-        deleted = await self.definitions.collect(self.namespace, in_use)
+        deleted = await self.definitions.collect(self.watched, in_use)
         if deleted:
             log.info("deleted %d revisions that no job needs", deleted)
 

@@ -66,25 +66,28 @@ class Outcome:
     pools: tuple[str, ...] = ()
 
 
-async def take_turn(cell: Cell, letters: Sequence[Letter], outside: Outside) -> Outcome:
-    """Take one turn for the Job of a cell, with the results that came for it.
+async def take_turn(
+    cell: Cell, letters: Sequence[Letter], outside: Outside, late_from: dt.datetime | None = None
+) -> Outcome:
+    """Take one turn for the Job of a cell, with the results that came for it. `late_from`: see `Facts`.
 
     Every letter is settled or back in the cell when it returns. When it raises, none is settled.
 
     :raises StoreError, BrokerError, Contended: the turn did not get through.
     """
     began = time.perf_counter()
-    turn = _Turn(cell, list(letters), outside)
+    turn = _Turn(cell, list(letters), outside, late_from)
     outcome = await turn.run()
     metrics.TURNS.observe(time.perf_counter() - began)
     return outcome
 
 
 class _Turn:
-    def __init__(self, cell: Cell, letters: list[Letter], outside: Outside) -> None:
+    def __init__(self, cell: Cell, letters: list[Letter], outside: Outside, late_from: dt.datetime | None) -> None:
         self.cell = cell
         self.letters = letters
         self.outside = outside
+        self.late_from = late_from
         self.fresh = False
 
     async def run(self) -> Outcome:
@@ -152,6 +155,7 @@ class _Turn:
             fresh=self.fresh,
             confirmed=self._confirmed(job, definition, epoch),
             resend=frozenset(self.cell.resend),
+            late_from=self.late_from,
             limits=self.outside.limits,
         )
 

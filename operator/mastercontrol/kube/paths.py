@@ -32,13 +32,12 @@ REVISIONS: Final = Resource("apps/v1", "ControllerRevision", "controllerrevision
 PODS: Final = Resource("v1", "Pod", "pods")
 SECRETS: Final = Resource("v1", "Secret", "secrets")
 CONFIG_MAPS: Final = Resource("v1", "ConfigMap", "configmaps")
-BUDGETS: Final = Resource("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets")
 LEASES: Final = Resource("coordination.k8s.io/v1", "Lease", "leases")
 EVENTS: Final = Resource("events.k8s.io/v1", "Event", "events")
 
 _ALL: Final = (
     *(JOBS, WORKFLOWS, POOLS, DEPLOYMENTS, REVISIONS, PODS),
-    *(SECRETS, CONFIG_MAPS, BUDGETS, LEASES, EVENTS),
+    *(SECRETS, CONFIG_MAPS, LEASES, EVENTS),
 )
 _BY_KIND: Final = {(resource.group_version, resource.kind): resource for resource in _ALL}
 

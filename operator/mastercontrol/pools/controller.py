@@ -123,11 +123,18 @@ class PoolController:
         else:
             self._queue.add_after(state.key, self._settings.scale_interval_seconds)
 
-    def retain(self, pools: Iterable[Key]) -> None:
-        """These are all the pools that there are: others were deleted in a gap of the watch."""
-        there = set(pools)
-        for key, state in list(self._pools.items()):
-            if key not in there:
+    def uids(self) -> dict[Key, str]:
+        """The pools that are known, and which objects they are."""
+        return {key: state.uid for key, state in self._pools.items()}
+
+    def retain(self, stored: Iterable[Key], before: Mapping[Key, str]) -> None:
+        """Of those that were known `before` a listing, these are stored: the others were deleted unseen.
+
+        One that was made while the listing was under way is in neither, and stays.
+        """
+        for key in before.keys() - set(stored):
+            state = self._pools.get(key)
+            if state is not None and state.uid == before[key]:
                 self._delete(state)
 
     def known(self, namespace: str, pool: str) -> bool:
@@ -181,6 +188,8 @@ class PoolController:
             state.resynced_at = now
             state.live.doubt()
             state.depth_at = None
+            if state.conflict is not None:
+                state.declared_for = None  # somebody may have deleted the queue since
 
     async def _report(self, state: PoolState) -> float | None:
         due: list[float | None] = []

@@ -12,7 +12,7 @@ from typing import Final
 
 from mastercontrol.api.names import Reason
 from mastercontrol.api.pool import WorkerPool
-from mastercontrol.engine.ports import Broker, RawObject
+from mastercontrol.engine.ports import Broker, RawObject, TopologyConflict
 from mastercontrol.pools import deployment as manifests
 from mastercontrol.pools.backoff import Problem
 from mastercontrol.pools.ports import PoolCluster
@@ -89,7 +89,13 @@ class Provisioner:
         hold = self._hold_seconds(pool)
         wanted = (self._epoch, pool.uid, pool.delivery_limit, hold)  # before the call: an epoch may begin during it
         if state.declared_for != wanted:
-            await self._broker.declare_pool(pool.namespace, pool.name, pool.delivery_limit, hold)
+            try:
+                await self._broker.declare_pool(pool.namespace, pool.name, pool.delivery_limit, hold)
+            except TopologyConflict as error:
+                # Messages may be in it, so it is for a person to delete. Until then it does its work as it is.
+                state.conflict = Problem(Reason.QUEUE_CONFLICT, f"used as it is; delete it once it is empty: {error}")
+            else:
+                state.conflict = None
             state.declared_for = wanted
 
     def _hold_seconds(self, pool: WorkerPool) -> int:

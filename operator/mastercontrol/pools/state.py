@@ -40,6 +40,7 @@ class PoolState:
         """Forget what another process may have changed since: this one begins to lead."""
         self.live = LiveDeployment()
         self.declared_for: object = None  # what the queue was declared for; see provision.py
+        self.conflict: Problem | None = None  # what of the queue is not as declared
         self.url_for: object = None
         self.url = ""
         self.secret_applied: str | None = None
@@ -74,7 +75,7 @@ class PoolState:
     @property
     def problem(self) -> Problem | None:
         """The first thing that is wrong."""
-        found = (self.invalid, self.provision.problem, self.reading.problem, self.scaling.problem)
+        found = (self.invalid, self.provision.problem, self.reading.problem, self.scaling.problem, self.conflict)
         return next((problem for problem in found if problem is not None), None)
 
     def hurry(self) -> None:

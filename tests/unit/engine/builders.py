@@ -59,6 +59,7 @@ class Run:
         self.missing_pools: set[str] = set()
         self.confirmed: frozenset[str] = frozenset()
         self.resend: frozenset[str] = frozenset()
+        self.late_from: dt.datetime | None = None
         self.limits = Limits()
         self.fresh = False
         self.job = Job("shop", "order-1", UID, "1", 1, JobSpec("order", **{"input": {"sku": "A1"}, **spec}), None)
@@ -87,6 +88,7 @@ class Run:
             fresh=self.fresh,
             confirmed=self.confirmed,
             resend=self.resend,
+            late_from=self.late_from,
             limits=self.limits,
         )
 

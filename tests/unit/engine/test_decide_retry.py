@@ -165,17 +165,35 @@ def test_a_result_that_is_here_when_the_deadline_passes_counts() -> None:
     assert run.status.state == "InProgress.b"
 
 
-def test_a_deadline_is_followed_while_there_is_no_connection() -> None:
+def test_a_step_is_not_late_while_its_answer_cannot_come() -> None:
     run = retrying(timeout=10)
     run.epoch = None
-    run.wake()
-    assert run.status.history[-1].reason == "Timeout"
-    due = run.status.active[0].not_before
-    assert due is not None
-    run.later(100)
-    decision = run.turn()
-    assert decision.publish_first == ()
+    decision = run.later(100).turn()
     assert decision.status is None
+    assert decision.wake_at is None, "the connection brings a turn"
+    run.epoch = "e1"
+    run.turn()
+    assert run.status.history[-1].reason == "Timeout"
+
+
+def test_an_answer_that_waited_in_the_queue_comes_before_a_deadline_that_passed_meanwhile() -> None:
+    run = retrying(limit=0, timeout=10)
+    run.later(100)
+    run.late_from = run.now + seconds(15)
+    decision = run.turn()
+    assert (decision.status, decision.wake_at) == (None, run.late_from)
+    run.later(3).turn(ok(1))
+    assert run.status.state == "InProgress.b"
+
+
+def test_a_step_whose_answer_is_not_in_the_queue_either_is_late_after_that() -> None:
+    run = retrying(limit=0, timeout=10)
+    run.later(100)
+    run.late_from = run.now + seconds(15)
+    run.turn()
+    run.wake()
+    assert run.status.error is not None
+    assert run.status.error.code == "Timeout"
 
 
 def test_what_is_due_and_cannot_be_sent_does_not_wake_the_job_again_and_again() -> None:

@@ -85,6 +85,21 @@ def test_a_step_whose_pool_is_unknown_is_written_but_not_sent_until_the_pool_is_
     assert run.status.message == "b is with pool b-pool"
 
 
+def test_a_job_whose_pool_was_deleted_while_it_had_the_step_says_so_and_still_takes_the_answer() -> None:
+    run = Run("a", "b").begun()
+    run.missing_pools = {"a-pool"}
+    run.turn()
+    assert run.condition(ConditionType.WAITING) == (True, "UnknownPool")
+    assert run.turn().status is None, "it is said once"
+    run.missing_pools = set()
+    run.turn()
+    assert run.condition(ConditionType.WAITING) is None
+    assert run.status.message == "a is with pool a-pool"
+    assert run.ids == ["1:1"], "its queue was kept, so the step is not sent again"
+    run.turn(ok(1))
+    assert run.status.state == "InProgress.b"
+
+
 def test_a_running_job_whose_revision_is_gone_waits_and_goes_on_when_it_is_back() -> None:
     run = Run("a", "b").begun()
     run.turn(failure(1))

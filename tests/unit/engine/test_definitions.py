@@ -13,6 +13,8 @@ from mastercontrol.engine.ports import StoreUnavailable
 from mastercontrol.workflow.definition import Definition
 from unit.engine.fakes import FakeWorkflows
 
+SHOP = frozenset({"shop"})
+
 
 @pytest.fixture
 def store() -> FakeWorkflows:
@@ -142,7 +144,7 @@ async def test_a_revision_is_collected_only_when_it_was_unneeded_twice_in_a_row(
     old = (await current(definitions)).revision
     definitions.observe(store.put("x"))
     needed = [("shop", old)]
-    assert [await definitions.collect("shop", used) for used in ([], needed, [], [])] == [0, 0, 0, 1]
+    assert [await definitions.collect(SHOP, used) for used in ([], needed, [], [])] == [0, 0, 0, 1]
     assert ("shop", old) not in store.revisions
 
 
@@ -150,7 +152,7 @@ async def test_a_collected_revision_is_made_again_for_a_job_that_begins_with_it(
     definitions = Definitions(store)
     old = (await current(definitions)).revision
     definitions.observe(store.put("x"))
-    await definitions.collect("shop", [])
+    await definitions.collect(SHOP, [])
     deleting, go_on, delete = asyncio.Event(), asyncio.Event(), store.delete_revision
 
     async def slow_delete(namespace: str, name: str) -> None:
@@ -159,7 +161,7 @@ async def test_a_collected_revision_is_made_again_for_a_job_that_begins_with_it(
         await delete(namespace, name)
 
     store.delete_revision = slow_delete  # type: ignore[method-assign]
-    collecting = asyncio.create_task(definitions.collect("shop", []))
+    collecting = asyncio.create_task(definitions.collect(SHOP, []))
     await deleting.wait()
     definitions.observe(store.put("a", "b"))
     beginning = asyncio.create_task(current(definitions))
@@ -175,5 +177,31 @@ async def test_a_revision_of_another_namespace_is_left_alone(store: FakeWorkflow
     store.revisions["other", "order-1"] = {"metadata": {"namespace": "other", "name": "order-1"}}
     definitions = Definitions(store)
     for _ in range(3):
-        assert await definitions.collect("shop", []) == 0
+        assert await definitions.collect(SHOP, []) == 0
     assert ("other", "order-1") in store.revisions
+
+
+async def test_of_several_namespaces_each_is_collected_and_no_other(store: FakeWorkflows) -> None:
+    for namespace in ("other", "shop", "site"):
+        store.revisions[namespace, "order-1"] = {"metadata": {"namespace": namespace, "name": "order-1"}}
+    definitions = Definitions(store)
+    for _ in range(2):
+        await definitions.collect(frozenset({"shop", "site"}), [])
+    assert set(store.revisions) == {("other", "order-1")}, "those of another operator's namespace are not ours"
+
+
+async def test_a_workflow_that_vanished_in_a_gap_of_the_watch_is_forgotten(store: FakeWorkflows) -> None:
+    definitions = Definitions(store)
+    await current(definitions)
+    store.workflows.clear()
+    definitions.retain([], definitions.uids())
+    assert isinstance(await definitions.current("shop", "order"), Missing)
+
+
+async def test_a_workflow_that_came_during_the_listing_is_not_taken_for_a_vanished_one(store: FakeWorkflows) -> None:
+    definitions = Definitions(store)
+    before = definitions.uids()
+    await current(definitions)
+    store.workflows.clear()
+    definitions.retain([], before)
+    assert isinstance(await definitions.current("shop", "order"), Definition)

@@ -114,7 +114,7 @@ async def test_a_step_without_an_answer_is_timed_out_by_the_clock_alone(world: W
     assert cell.timer is not None
     assert cell.timer.when() - asyncio.get_running_loop().time() <= 1
     world.clock.time = world.clock.time.replace(second=1)
-    world.engine.connected("e1")  # any turn will do
+    world.engine.look_at_namespace("shop")  # any turn will do
     await until(lambda: world.jobs.state() == "Failed")
     assert world.jobs.status()["error"]["code"] == "Timeout"
 

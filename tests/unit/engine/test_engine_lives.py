@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 from typing import Any
 
 from mastercontrol.engine.ports import Refused, StoreUnavailable
@@ -170,3 +171,19 @@ async def test_a_dispatch_of_an_unknown_job_is_not_sent_again(world: World) -> N
     world.engine.connected("e1")
     await world.rest()
     assert world.journal.count("publish 1:1") == 2, "once"
+
+
+async def test_a_step_that_was_answered_in_time_while_no_operator_led_is_not_late(world: World) -> None:
+    retry = {"limit": 0}
+    world.workflows.put({"name": "a", "pool": "a-pool", "timeoutSeconds": 30, "retry": retry}, "b")
+    step = await world.begun()
+    await world.engine.close(0)
+    world.clock.time += dt.timedelta(seconds=3600)
+    engine = world.engine = world.new_engine()
+    engine.connected("e1")
+    for raw in await world.jobs.list_jobs():
+        engine.observe(raw)
+    await world.rest()
+    assert world.jobs.state() == "InProgress.a", "its answer may lie in the queue"
+    world.answer(step)
+    await until(lambda: world.jobs.state() == "InProgress.b")

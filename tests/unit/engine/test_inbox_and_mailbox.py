@@ -105,6 +105,27 @@ def test_a_dead_letter_that_is_no_step_is_malformed(broker: FakeBroker) -> None:
     assert isinstance(read(broker, b"garbage", **{"x-first-death-queue": "q"}), Malformed)
 
 
+@pytest.mark.parametrize(
+    ("namespace", "name"),
+    [("shop", ".."), ("shop", "a/b"), ("shop", "a b"), ("shop", "A"), ("shop", "a..b"), ("shop", "a\n"),
+     ("shop", "x" * 254), ("../kube-system", "j"), ("a.b", "j"), ("x" * 64, "j")],
+)  # fmt: skip
+@pytest.mark.parametrize("padding", [0, 70_000], ids=["small", "large"])
+def test_a_result_for_what_can_be_no_job_is_malformed(
+    broker: FakeBroker, namespace: str, name: str, padding: int
+) -> None:
+    """Such a read would be refused each time, and the result kept for ever."""
+    body = ResultMessage(STEP.id, JobRef(namespace, name, "u1"), STEP.step, 2, Succeeded(1)).encode()
+    assert isinstance(read(broker, body + b" " * padding), Malformed)
+
+
+def test_a_job_may_have_dots_in_its_name(broker: FakeBroker) -> None:
+    body = ResultMessage(STEP.id, JobRef("shop", "order-1.v2", "u1"), STEP.step, 2, Succeeded(1)).encode()
+    found = read(broker, body)
+    assert isinstance(found, Addressed)
+    assert found.key == ("shop", "order-1.v2")
+
+
 # -- the cell
 
 
@@ -169,6 +190,18 @@ def test_the_steps_that_are_out_are_counted_for_each_pool() -> None:
     boxes.drop(two)
     assert (boxes.outstanding("shop", "a"), boxes.outstanding("shop", "b")) == (0, 1)
     assert boxes.outstanding("other", "b") == 0
+
+
+def test_of_two_jobs_that_had_a_name_one_after_the_other_only_the_last_is_found_by_its_uid() -> None:
+    boxes = Mailboxes()
+    run = Run("a")
+    cell = boxes.cell(("shop", "order-1"))
+    for uid in ("u1", "u2"):
+        cell.learn(replace(run.job, uid=uid, resource_version=uid[1]))
+        boxes.index(replace(run.job, uid=uid))
+    assert (boxes.key_of("u1"), boxes.key_of("u2")) == (None, ("shop", "order-1"))
+    boxes.drop(cell)
+    assert boxes.key_of("u2") is None
 
 
 def test_a_dropped_job_is_found_neither_by_key_nor_by_uid() -> None:

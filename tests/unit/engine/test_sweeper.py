@@ -14,7 +14,11 @@ from unit.engine.world import World, until
 
 def sweeper_of(world: World, seconds: float = 300) -> Sweeper:
     return Sweeper(
-        world.engine, world.engine.outside.definitions, world.jobs.list_jobs, seconds=seconds, namespace="shop"
+        world.engine,
+        world.engine.outside.definitions,
+        world.jobs.list_jobs,
+        seconds=seconds,
+        watched=frozenset({"shop"}),
     )
 
 

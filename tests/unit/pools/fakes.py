@@ -10,7 +10,15 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from mastercontrol.engine.ports import BrokerError, BrokerUnavailable, Depth, Gone, RawObject, StoreError
+from mastercontrol.engine.ports import (
+    BrokerError,
+    BrokerUnavailable,
+    Depth,
+    Gone,
+    RawObject,
+    StoreError,
+    TopologyConflict,
+)
 from mastercontrol_worker.contract import StepMessage
 
 Path = tuple[str, ...]
@@ -185,6 +193,7 @@ class Broker:
         self.depths: dict[str, Depth | None] = {}
         self.password = "first"
         self.users_fail: BrokerError | None = None
+        self.conflict: TopologyConflict | None = None
         self.holds: dict[tuple[str, str], int | None] = {}
         self.calls: Counter[str] = Counter()
 
@@ -198,6 +207,8 @@ class Broker:
         self.holds[namespace, pool] = consumer_timeout_seconds
         self.calls["declare"] += 1
         self._check()
+        if self.conflict is not None:
+            raise self.conflict
         self.journal.append(f"declare {namespace}.{pool} limit {delivery_limit}")
 
     async def forget_pool(self, namespace: str, pool: str) -> None:

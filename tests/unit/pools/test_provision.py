@@ -7,7 +7,14 @@ from typing import Any
 
 import pytest
 
-from mastercontrol.engine.ports import BrokerUnavailable, Depth, RawObject, Rejected, StoreUnavailable
+from mastercontrol.engine.ports import (
+    BrokerUnavailable,
+    Depth,
+    RawObject,
+    Rejected,
+    StoreUnavailable,
+    TopologyConflict,
+)
 from unit.pools.world import World, pool
 
 
@@ -168,6 +175,27 @@ async def test_a_reconnection_in_the_same_epoch_makes_nothing_again(world: World
     assert world.journal == []
 
 
+async def test_a_queue_that_exists_with_other_arguments_is_used_and_the_pool_says_so(world: World) -> None:
+    world.broker.conflict = TopologyConflict("queue mcp.pool.shop.resize: inequivalent arg 'x-overflow'")
+    await world.add(pool())
+    await world.after(5)
+    world.publish()
+    await world.settle()
+    assert world.cluster.replicas() == 1, "its workers do the steps all the same"
+    ready = world.condition("Ready")
+    assert (ready["status"], ready["reason"]) == ("False", "QueueConflict")
+    assert "inequivalent arg 'x-overflow'" in ready["message"]
+    assert world.broker.calls["declare"] == 1, "it cannot be mended by trying again"
+
+
+async def test_a_queue_that_somebody_put_right_is_found_so(world: World) -> None:
+    world.broker.conflict = TopologyConflict("inequivalent arg")
+    await world.add(pool())
+    world.broker.conflict = None
+    await world.after(world.settings.resync_seconds + 5)
+    assert world.condition("Ready")["status"] == "True"
+
+
 async def test_a_pool_made_while_the_broker_is_down_says_so_and_starts_when_it_is_up(world: World) -> None:
     world.broker.epoch = None
     await world.add(pool())
@@ -264,10 +292,21 @@ async def test_a_pool_deleted_while_the_broker_is_down_is_forgotten_later(world:
 async def test_a_pool_that_vanished_in_a_gap_of_the_watch_is_forgotten(world: World) -> None:
     await world.add(pool())
     await world.add(pool("other", uid="u2"))
-    world.controller.retain([("shop", "other")])
+    world.controller.retain([("shop", "other")], world.controller.uids())
     await world.settle()
     assert world.journal[-1] == "forget shop.resize"
     assert world.controller.known("shop", "other")
+
+
+async def test_a_pool_that_came_during_the_listing_is_not_taken_for_a_vanished_one(world: World) -> None:
+    await world.add(pool("other", uid="u2"))
+    before = world.controller.uids()
+    await world.add(pool("other", uid="u3"))
+    await world.add(pool())
+    world.controller.retain([], before)
+    await world.settle()
+    assert world.controller.known("shop", "other"), "it is another one under the same name"
+    assert world.controller.known("shop", "resize")
 
 
 async def test_a_pool_that_is_being_deleted_gets_no_deployment_again(world: World) -> None:

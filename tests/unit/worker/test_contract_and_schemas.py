@@ -238,11 +238,23 @@ def test_the_largest_result_is_exactly_the_limit() -> None:
 @pytest.mark.parametrize(
     "text",
     [b"NaN", b"[Infinity]", b"1e999", b'"\\ud800"', b'{"\\uDfff": 1}', b'"\xff"', b"\xef\xbb\xbf1", b"", b"1 2",
-     b"[" * 100_000, '"x"'.encode("utf-16")],
+     b"[" * 100_000, '"x"'.encode("utf-16"), b"1" + b"0" * 309, b"[-" + b"9" * 310 + b"]", b"1" * 5000],
 )  # fmt: skip
 def test_what_other_readers_refuse_is_not_read_as_json(text: bytes) -> None:
     with pytest.raises(ValueError, match=r".+"):
         parse_json(text)
+
+
+def test_a_long_number_that_a_float_can_hold_is_read() -> None:
+    assert parse_json(b"1" + b"0" * 308) == 10**308
+    assert parse_json(b'"' + b"7" * 400 + b'"') == "7" * 400, "digits of a text are no number"
+
+
+@pytest.mark.parametrize("output", [10**309, {"n": [-(2**2000)]}])
+def test_an_output_with_a_number_that_no_float_can_hold_fails_its_step(output: object) -> None:
+    with pytest.raises(UnfitOutput) as raised:
+        ResultMessage(ID, JobRef("a", "b", "u-1"), "s", 2, Succeeded(output)).encode()
+    assert raised.value.code == RESULT_NOT_JSON
 
 
 def test_a_whole_surrogate_pair_is_a_character() -> None:
