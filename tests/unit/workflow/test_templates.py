@@ -1,0 +1,134 @@
+"""Templates: JSON values with expressions in their texts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mastercontrol.workflow.expressions import ExpressionError, Fault
+from mastercontrol.workflow.templates import MAX_DEPTH, Template, compile_template
+
+NAMES = frozenset({"input", "steps", "item"})
+INPUT = {"n": 3, "s": "x", "none": None, "f": 1.0, "yes": True, "list": [1, {"a": "é"}]}
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+def compiled(value: Any) -> Template:
+    template = compile_template(value, NAMES)
+    assert isinstance(template, Template), template
+    return template
+
+
+def faults_of(value: Any) -> list[tuple[str, int, str]]:
+    faults = compile_template(value, NAMES)
+    assert isinstance(faults, tuple), faults
+    return [(f.path, f.position, f.message) for f in faults]
+
+
+@pytest.mark.parametrize(
+    ("value", "filled"),
+    [
+        ("${input.n}", 3),
+        ("${ input.list }", [1, {"a": "é"}]),
+        ("${input.none}", None),
+        ("n=${input.n}", "n=3"),
+        ("${input.n}${input.n}", "33"),
+        ("${input.n}\n", "3\n"),
+        ("${input.s} ${input.none} ${input.f} ${input.yes}", "x null 1.0 true"),
+        ("got ${input.list}", 'got [1,{"a":"é"}]'),
+        ("$${input.n}", "${input.n}"),
+        ("$$${input.n}", "$${input.n}"),
+        ("$${a} and ${input.n}", "${a} and 3"),
+        ("costs 5$, {not an expression}", "costs 5$, {not an expression}"),
+        ("${input.n}}", "3}"),
+        ("${ {'a': {'b': input.n}} }", {"a": {"b": 3}}),
+        ("${'}' + input.s}", "}x"),
+        ('${"\\"}" + input.s}', '"}x'),
+        ("${'''it's a }''' + input.s}", "it's a }x"),
+        ("${r'\\d}' + input.s}", "\\d}x"),
+        ("${input.n // a } in a comment\n}", 3),
+        ({"a": [1, "${input.n}", {"b": "${input.s}!"}], "c": None}, {"a": [1, 3, {"b": "x!"}], "c": None}),
+        ({"${input.s}": "${input.s}"}, {"${input.s}": "x"}),
+        ("", ""),
+    ],
+)
+def test_a_template_is_filled_in(value: Any, filled: Any) -> None:
+    got = compiled(value).evaluate({"input": INPUT})
+    assert (got, type(got)) == (filled, type(filled))
+
+
+@given(JSON)
+def test_a_value_without_expressions_stays_as_it_is(value: Any) -> None:
+    template = compile_template(value, NAMES)
+    if "${" in repr(value):
+        return
+    assert isinstance(template, Template)
+    assert template.evaluate({}) == value
+    assert (template.steps, template.reads_all_steps) == (frozenset(), False)
+
+
+@given(st.text())
+def test_an_escaped_text_comes_back(text: str) -> None:
+    assert compiled(text.replace("${", "$${")).evaluate({}) == text
+
+
+def test_every_fault_is_told_with_its_path_and_column() -> None:
+    value = {"a": [1, "x", {"b": "n: ${ foo }"}], "b c": "${1 +}", "d": "x ${input.n", "e": "${input.n} ${bar(1)}"}
+    assert faults_of(value) == [
+        (".a[2].b", 7, "there is no variable 'foo'; write one of input, item, steps"),
+        ('["b c"]', 6, "the expression ends too early"),
+        (".d", 3, "'${' is never closed with '}'; for a plain '${' write '$${'"),
+        (".e", 14, "there is no function 'bar'"),
+    ]
+
+
+def test_the_value_itself_has_an_empty_path() -> None:
+    assert compile_template("${}", NAMES) == (Fault(3, "the expression ends too early"),)
+
+
+@pytest.mark.parametrize("text", ["${'abc}", '${"""abc"}', "${{'a': 1}", "a ${"])
+def test_an_expression_without_an_end_is_a_fault(text: str) -> None:
+    [(_, position, message)] = faults_of(text)
+    assert (position, message[:22]) == (text.index("$") + 1, "'${' is never closed w")
+
+
+def test_a_value_that_is_nested_without_end_is_a_fault() -> None:
+    value: Any = "${input}"
+    for _ in range(MAX_DEPTH):
+        value = [value]
+    assert compiled(value)
+    assert faults_of([value])[0][2] == "it is nested too deep; 100 levels are allowed"
+
+
+def test_the_steps_of_all_expressions_are_read() -> None:
+    template = compiled({"a": "${steps.a.output}", "b": ["x ${steps.b.output} ${steps['c'].output.id}"]})
+    assert template.steps == {"a", "b", "c"}
+    assert not template.reads_all_steps
+    assert template.variables == {"steps"}
+    assert compiled(["${steps.a}", "${steps}"]).reads_all_steps
+
+
+def test_an_error_says_where_in_the_value_it_is() -> None:
+    template = compiled({"a": [0, "x ${input.none_such}"]})
+    with pytest.raises(ExpressionError, match=r"^\.a\[1\]: there is no key 'none_such'$"):
+        template.evaluate({"input": {}})
+
+
+def test_an_error_in_the_value_itself_has_no_place() -> None:
+    with pytest.raises(ExpressionError, match=r"^'item' has no value here$"):
+        compiled("${item}").evaluate({})
+
+
+@given(st.text(st.sampled_from("${}'\"\\ra1/\n"), max_size=20))
+def test_any_text_is_a_template_or_a_fault_within_it(text: str) -> None:
+    template = compile_template(text, NAMES)
+    if not isinstance(template, Template):
+        assert all(1 <= f.position <= len(text) + 1 for f in template)
