@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mastercontrol.api import values
-from mastercontrol.api.names import ENDED, ConditionType, Phase
+from mastercontrol.api.names import ENDED, ConditionType, Phase, Reason
 from mastercontrol.api.values import format_time, parse_time
 
 BEGIN = "Begin"
@@ -28,13 +28,24 @@ class JobSpec:
     cancel: bool = False
     active_deadline_seconds: int | None = None
     ttl_seconds_after_finished: int | None = None
+    signals: tuple[Signal, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """Something that happened outside and that a Signal state waits for."""
+
+    name: str
+    payload: Any = None
 
 
 @dataclass(frozen=True, slots=True)
 class ActiveStep:
-    """A step that the job waits for. Without `dispatched_at` it is not known to be sent.
+    """A state that the job waits in. A step without `dispatched_at` is not known to be sent.
 
-    `seq` is the sequence of the transition that made it due: with `attempt` it identifies the dispatch.
+    `seq` is the sequence of the transition that made it due: with `attempt` it identifies the dispatch. `cause` is
+    the sequence of the dispatch whose result made it due; None where it is the one before, or where time did.
+    `tried` counts the failed attempts by retry rule, where there are several rules.
     """
 
     path: str
@@ -43,6 +54,41 @@ class ActiveStep:
     not_before: dt.datetime | None = None
     dispatched_at: dt.datetime | None = None
     deadline: dt.datetime | None = None
+    cause: int | None = None
+    tried: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What is known inside a block that runs: of the job (path ""), a branch (`fan[0]`) or an item (`each[12]`).
+
+    `after` names the state whose output is the input of the state it is in now; None: the block's own input.
+    """
+
+    path: str = ""
+    after: str | None = None
+    outputs: Mapping[str, Any] = field(default_factory=dict)
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    error: Any = None
+
+    @property
+    def is_bare(self) -> bool:
+        """Whether it says nothing, so that it need not be written."""
+        return self.after is None and not self.outputs and not self.variables and self.error is None
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A Parallel or Map state at work: `size` blocks, of which `started` were begun and `results` are done."""
+
+    path: str
+    seq: int
+    size: int
+    started: int = 0
+    failed: int = 0
+    attempt: int = 1
+    tried: tuple[int, ...] = ()
+    results: Mapping[int, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +104,10 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class HistoryEntry:
-    """One transition: what the state became and why."""
+    """One transition: what the state became and why. `attempt` None: the first that succeeded, or none at all.
+
+    Stored, a reason that is absent is StepSucceeded: each field costs the API server time at each transition.
+    """
 
     seq: int
     time: dt.datetime
@@ -88,7 +137,10 @@ class JobStatus:
     sequence: int = 0
     broker_epoch: str | None = None
     active: tuple[ActiveStep, ...] = ()
-    outputs: Mapping[str, Any] = field(default_factory=dict)
+    scope: Scope = Scope()  # frozen
+    scopes: tuple[Scope, ...] = ()
+    groups: tuple[Group, ...] = ()
+    signals_taken: tuple[int, ...] = ()
     conditions: tuple[Condition, ...] = ()
     history: tuple[HistoryEntry, ...] = ()
     start_time: dt.datetime | None = None
@@ -127,7 +179,10 @@ class JobStatus:
             "sequence": self.sequence,
             "brokerEpoch": self.broker_epoch,
             "active": [_active_raw(a) for a in self.active] or None,
-            "outputs": dict(self.outputs) or None,
+            **_scope_raw(self.scope),
+            "scopes": [_scope_raw(s) for s in self.scopes] or None,
+            "groups": [_group_raw(g) for g in self.groups] or None,
+            "signalsTaken": list(self.signals_taken) or None,
             "conditions": [_condition_raw(c) for c in self.conditions] or None,
             "history": [_history_raw(h) for h in self.history] or None,
             "startTime": _time(self.start_time),
@@ -154,7 +209,9 @@ class Job:
     deleting: bool = False
 
 
-_SPEC_FIELDS = frozenset({"workflow", "input", "suspend", "cancel", "activeDeadlineSeconds", "ttlSecondsAfterFinished"})
+_SPEC_FIELDS = frozenset(
+    {"workflow", "input", "suspend", "cancel", "activeDeadlineSeconds", "ttlSecondsAfterFinished", "signals"}
+)
 
 
 def parse_job(raw: Mapping[str, Any]) -> Job:
@@ -189,7 +246,19 @@ def parse_spec(spec: Mapping[str, Any]) -> JobSpec:
         cancel=values.flag(spec, "cancel", "spec", default=False),
         active_deadline_seconds=values.optional_whole(spec, "activeDeadlineSeconds", "spec", 1, 2**31 - 1),
         ttl_seconds_after_finished=values.optional_whole(spec, "ttlSecondsAfterFinished", "spec", 0, 2**31 - 1),
+        signals=_signals(spec),
     )
+
+
+def _signals(spec: Mapping[str, Any]) -> tuple[Signal, ...]:
+    found = spec.get("signals")
+    if found is None:
+        return ()
+    if not isinstance(found, list) or not all(isinstance(s, Mapping) for s in found):
+        raise values.InvalidObject("spec.signals: write a list of mappings with name and payload")
+    for i, signal in enumerate(found):
+        values.known(signal, frozenset({"name", "payload"}), f"spec.signals[{i}]")
+    return tuple(Signal(values.text(s, "name", f"spec.signals[{i}]"), s.get("payload")) for i, s in enumerate(found))
 
 
 def parse_status(raw: Mapping[str, Any]) -> JobStatus:
@@ -202,7 +271,10 @@ def parse_status(raw: Mapping[str, Any]) -> JobStatus:
         sequence=int(raw.get("sequence", 0)),
         broker_epoch=raw.get("brokerEpoch"),
         active=tuple(_active(a) for a in raw.get("active") or ()),
-        outputs=raw.get("outputs") or {},
+        scope=_scope({k: v for k, v in raw.items() if k != "path"}),
+        scopes=tuple(_scope(s) for s in raw.get("scopes") or ()),
+        groups=tuple(_group(g) for g in raw.get("groups") or ()),
+        signals_taken=tuple(raw.get("signalsTaken") or ()),
         conditions=tuple(_condition(c) for c in raw.get("conditions") or ()),
         history=tuple(_history(h) for h in raw.get("history") or ()),
         start_time=parse_time(raw.get("startTime")),
@@ -235,6 +307,8 @@ def _active_raw(a: ActiveStep) -> dict[str, Any]:
             "notBefore": _time(a.not_before),
             "dispatchedAt": _time(a.dispatched_at),
             "deadline": _time(a.deadline),
+            "cause": a.cause,
+            "tried": list(a.tried) or None,
         }
     )
 
@@ -247,6 +321,53 @@ def _active(raw: Mapping[str, Any]) -> ActiveStep:
         not_before=parse_time(raw.get("notBefore")),
         dispatched_at=parse_time(raw.get("dispatchedAt")),
         deadline=parse_time(raw.get("deadline")),
+        cause=raw.get("cause"),
+        tried=tuple(raw.get("tried") or ()),
+    )
+
+
+def _scope_raw(s: Scope) -> dict[str, Any]:
+    return _drop_none(
+        {
+            "path": s.path or None,
+            "after": s.after,
+            "outputs": dict(s.outputs) or None,
+            "vars": dict(s.variables) or None,
+            "caught": s.error,
+        }
+    )
+
+
+def _scope(raw: Mapping[str, Any]) -> Scope:
+    outputs, variables = raw.get("outputs") or {}, raw.get("vars") or {}
+    return Scope(raw.get("path", ""), raw.get("after"), outputs, variables, raw.get("caught"))
+
+
+def _group_raw(g: Group) -> dict[str, Any]:
+    return _drop_none(
+        {
+            "path": g.path,
+            "seq": g.seq,
+            "size": g.size,
+            "started": g.started,
+            "failed": g.failed or None,
+            "attempt": g.attempt if g.attempt > 1 else None,
+            "tried": list(g.tried) or None,
+            "results": {str(i): r for i, r in g.results.items()} or None,
+        }
+    )
+
+
+def _group(raw: Mapping[str, Any]) -> Group:
+    return Group(
+        path=raw["path"],
+        seq=raw["seq"],
+        size=raw["size"],
+        started=raw.get("started", 0),
+        failed=raw.get("failed", 0),
+        attempt=raw.get("attempt", 1),
+        tried=tuple(raw.get("tried") or ()),
+        results={int(i): r for i, r in (raw.get("results") or {}).items()},
     )
 
 
@@ -276,7 +397,7 @@ def _history_raw(h: HistoryEntry) -> dict[str, Any]:
             "seq": h.seq,
             "time": format_time(h.time),
             "state": h.state,
-            "reason": h.reason,
+            "reason": h.reason if h.reason != Reason.STEP_SUCCEEDED else None,
             "attempt": h.attempt,
             "message": h.message,
             "worker": h.worker,
@@ -289,7 +410,7 @@ def _history(raw: Mapping[str, Any]) -> HistoryEntry:
         seq=raw["seq"],
         time=_required_time(raw["time"]),
         state=raw["state"],
-        reason=raw["reason"],
+        reason=raw.get("reason", Reason.STEP_SUCCEEDED.value),
         attempt=raw.get("attempt"),
         message=raw.get("message"),
         worker=raw.get("worker"),

@@ -12,20 +12,24 @@ API_VERSION: Final = f"{GROUP}/{VERSION}"
 JOBS: Final = "mcpjobs"
 WORKFLOWS: Final = "mcpworkflows"
 POOLS: Final = "mcpworkerpools"
+SCHEDULES: Final = "mcpschedules"
 
 KIND_JOB: Final = "Job"
 KIND_WORKFLOW: Final = "Workflow"
 KIND_POOL: Final = "WorkerPool"
+KIND_SCHEDULE: Final = "Schedule"
 
 FIELD_MANAGER: Final = "mastercontrol"
 
 LABEL_POOL: Final = f"{GROUP}/pool"  # on pods and Deployments of a pool
 LABEL_WORKFLOW: Final = f"{GROUP}/workflow"  # on the ControllerRevisions of a Workflow
+LABEL_SCHEDULE: Final = f"{GROUP}/schedule"  # on the Jobs of a Schedule
 LABEL_MANAGED_BY: Final = "app.kubernetes.io/managed-by"
 LABEL_NAME: Final = "app.kubernetes.io/name"
 
 ANNOTATION_APPLIED: Final = f"{GROUP}/applied"  # on a Deployment of a pool: digest of the manifest that was applied
 ANNOTATION_CREDENTIALS: Final = f"{GROUP}/credentials"  # on its pods: digest of the AMQP URL that they start with
+ANNOTATION_SCHEDULED: Final = f"{GROUP}/scheduled-timestamp"  # on a Job of a Schedule: the time of its run
 
 
 class Phase(StrEnum):
@@ -66,6 +70,8 @@ class Reason(StrEnum):
     DELIVERY_LIMIT = "DeliveryLimitExceeded"
     DEADLINE_EXCEEDED = "DeadlineExceeded"  # of the job: spec.activeDeadlineSeconds, as batch/v1 calls it
     BACK_OFF = "BackOff"
+    WAIT = "Wait"
+    SIGNAL = "Signal"
     SUSPENDED = "Suspended"
     RESUMED = "Resumed"
     CANCELLED = "Cancelled"
@@ -75,6 +81,7 @@ class Reason(StrEnum):
     UNKNOWN_POOL = "UnknownPool"
     INVALID_SPEC = "InvalidSpec"
     WRITE_REJECTED = "WriteRejected"
+    RESULTS_SET_ASIDE = "ResultsSetAside"
     MACHINE_REFUSED = "MachineRefused"
     READY = "Ready"
     NOT_READY = "NotReady"
@@ -86,6 +93,11 @@ class Reason(StrEnum):
     FOLLOWS_BACKLOG = "FollowsBacklog"
     SCALING_DISABLED = "ScalingDisabled"
     INTERNAL_ERROR = "InternalError"
+    # Of a Schedule, as the CronJob controller calls them.
+    MISS_SCHEDULE = "MissSchedule"
+    TOO_MANY_MISSED_TIMES = "TooManyMissedTimes"
+    JOB_ALREADY_ACTIVE = "JobAlreadyActive"
+    FAILED_CREATE = "FailedCreate"
 
 
 class ResultReason(StrEnum):
@@ -98,4 +110,5 @@ class ResultReason(StrEnum):
     JOB_GONE = "job_gone"  # its job is deleted, or another one has its name now
     MALFORMED = "malformed"  # no message of the contract
     OVERSIZED = "oversized"  # larger than the limit: its step failed with ResultTooLarge
+    SET_ASIDE = "set_aside"  # no turn gets through with it: it went to the dead letters, so that others may come
     DEAD_LETTERED = "dead_lettered"  # a step that reached its delivery limit: its step failed

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 
@@ -72,6 +73,11 @@ def number(data: Mapping[str, Any], name: str, path: str, low: float, high: floa
     return float(value)
 
 
+def optional_number(data: Mapping[str, Any], name: str, path: str, low: float, high: float) -> float | None:
+    """A field that is a number between two bounds, or absent."""
+    return None if data.get(name) is None else number(data, name, path, low, high, low)
+
+
 def known(data: Mapping[str, Any], names: frozenset[str], path: str) -> None:
     """Refuse fields that nobody reads: a misspelt one would be ignored without a word."""
     unknown = sorted(str(name) for name in data if name not in names)
@@ -85,6 +91,7 @@ def _kind(value: object) -> str:
     )
 
 
+@lru_cache(maxsize=4096)  # all steps of a Map that began together have the same times, in each of its statuses
 def format_time(moment: dt.datetime) -> str:
     """An aware time as RFC 3339 in UTC with milliseconds, as all times in a status are written."""
     return moment.astimezone(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,20 +1,25 @@
-"""Workflow: the definition that its author writes, as frozen values. Meaning is given to it in `workflow/`."""
+"""Workflow: the definition that its author writes, as frozen values. `workflow/compile.py` gives them meaning.
+
+Every state keeps its path in the object (`spec.states[3].branches[0].states[1]`), so that a fault can say where it is.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from mastercontrol.api import values
 
 MAX_STATES = 200
 SECONDS_MAX = 10 * 365 * 86400
+MAX_NESTING = 5
+MAX_RULES = 50
 
 
 @dataclass(frozen=True, slots=True)
 class RetrySpec:
-    """How often and when a failed step is tried again. `limit` counts the attempts after the first."""
+    """How often and when a failed attempt is followed by another. `limit` counts the attempts after the first."""
 
     limit: int = 3
     backoff_seconds: float = 1
@@ -24,14 +29,74 @@ class RetrySpec:
 
 
 @dataclass(frozen=True, slots=True)
-class TaskSpec:
-    """A state as written: `next` None means the one that follows in the list."""
+class RetryRuleSpec:
+    """A retry policy for some errors."""
 
+    errors: tuple[str, ...]
+    policy: RetrySpec
+
+
+@dataclass(frozen=True, slots=True)
+class CatchSpec:
+    """Where to go on after some errors."""
+
+    errors: tuple[str, ...]
+    next: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChoiceSpec:
+    """A condition, and where it leads."""
+
+    when: str
+    next: str
+
+
+@dataclass(frozen=True, slots=True)
+class BlockSpec:
+    """The states of a branch or of a Map's items."""
+
+    path: str
+    states: tuple[StateSpec, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateSpec:
+    """A state as written; what its type does not have is at its default. `next` None: the following state."""
+
+    path: str
     name: str
-    pool: str
+    type: str = "Task"
     next: str | None = None
+    end: bool = False
+    # data
+    has_input: bool = False
+    input: Any = None
+    has_output: bool = False
+    output: Any = None
+    assign: Mapping[str, Any] = field(default_factory=dict)
+    # Task, and what it shares with Parallel, Map and Signal
+    pool: str | None = None
     timeout_seconds: int | None = None
-    retry: RetrySpec = RetrySpec()
+    retry: tuple[RetryRuleSpec, ...] = ()
+    catch: tuple[CatchSpec, ...] = ()
+    # Choice
+    choices: tuple[ChoiceSpec, ...] = ()
+    default: str | None = None
+    # Wait
+    seconds: Any = None
+    until: str | None = None
+    # Signal
+    signal: str | None = None
+    # Fail
+    code: str = "Failed"
+    message: str = ""
+    # Parallel and Map
+    blocks: tuple[BlockSpec, ...] = ()
+    items: Any = None
+    max_concurrency: int = 0
+    tolerated_count: int | None = None
+    tolerated_percentage: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +107,15 @@ class Workflow:
     name: str
     uid: str
     generation: int
-    states: tuple[TaskSpec, ...]
+    spec: WorkflowSpec
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowSpec:
+    """Its spec."""
+
+    states: tuple[StateSpec, ...]
+    max_transitions: int = 10_000
 
 
 def parse_workflow(raw: Mapping[str, Any]) -> Workflow:
@@ -56,52 +129,212 @@ def parse_workflow(raw: Mapping[str, Any]) -> Workflow:
         name=values.text(meta, "name", "metadata"),
         uid=str(meta.get("uid", "")),
         generation=int(meta.get("generation", 1)),
-        states=parse_states(values.mapping(raw, "spec", "")),
+        spec=parse_spec(values.mapping(raw, "spec", "")),
     )
 
 
-def parse_states(spec: Mapping[str, Any]) -> tuple[TaskSpec, ...]:
-    """Read `spec.states`.
+def parse_spec(spec: Mapping[str, Any]) -> WorkflowSpec:
+    """Read a Workflow's spec.
 
     :raises InvalidObject: with the first fault.
     """
-    values.known(spec, frozenset({"states"}), "spec")
-    states = spec.get("states")
-    if not isinstance(states, list) or not 1 <= len(states) <= MAX_STATES:
-        raise values.InvalidObject(f"spec.states: write a list of 1 to {MAX_STATES} states")
-    return tuple(_task(state, f"spec.states[{i}]") for i, state in enumerate(states))
-
-
-_TASK_FIELDS = frozenset({"name", "type", "pool", "next", "timeoutSeconds", "retry"})
-_RETRY_FIELDS = frozenset({"limit", "backoffSeconds", "backoffRate", "maxBackoffSeconds", "jitter"})
-
-
-def _task(state: object, path: str) -> TaskSpec:
-    if not isinstance(state, Mapping):
-        raise values.InvalidObject(f"{path}: write a mapping with a name and a pool")
-    values.known(state, _TASK_FIELDS, path)
-    kind = values.text(state, "type", path, "Task")
-    if kind != "Task":
-        raise values.InvalidObject(f"{path}.type: write Task, not {kind!r}")
-    return TaskSpec(
-        name=values.text(state, "name", path),
-        pool=values.text(state, "pool", path),
-        next=values.optional_text(state, "next", path),
-        timeout_seconds=values.optional_whole(state, "timeoutSeconds", path, 1, SECONDS_MAX),
-        retry=_retry(values.mapping(state, "retry", path), f"{path}.retry"),
+    values.known(spec, frozenset({"states", "maxTransitions"}), "spec")
+    return WorkflowSpec(
+        states=_states(spec, "spec", 1),
+        max_transitions=values.whole(spec, "maxTransitions", "spec", 1, 1_000_000, 10_000),
     )
 
 
-def _retry(data: Mapping[str, Any], path: str) -> RetrySpec:
-    values.known(data, _RETRY_FIELDS, path)
+def _states(holder: Mapping[str, Any], path: str, depth: int) -> tuple[StateSpec, ...]:
+    if depth > MAX_NESTING:
+        raise values.InvalidObject(f"{path}: states may be nested {MAX_NESTING} deep; write a Workflow of its own")
+    states = holder.get("states")
+    if not isinstance(states, list) or not 1 <= len(states) <= MAX_STATES:
+        raise values.InvalidObject(f"{path}.states: write a list of 1 to {MAX_STATES} states")
+    return tuple(_state(state, f"{path}.states[{i}]", depth) for i, state in enumerate(states))
+
+
+Fields = dict[str, Any]
+_COMMON = frozenset({"name", "type", "next", "end", "input", "output", "assign"})
+
+
+def _state(state: object, path: str, depth: int) -> StateSpec:
+    if not isinstance(state, Mapping):
+        raise values.InvalidObject(f"{path}: write a mapping with a name")
+    kind = values.text(state, "type", path, "Task")
+    if kind not in _TYPES:
+        raise values.InvalidObject(f"{path}.type: write one of {', '.join(_TYPES)}, not {kind!r}")
+    own, read = _TYPES[kind]
+    values.known(state, _COMMON | own, path)
+    return StateSpec(
+        path=path,
+        name=values.text(state, "name", path),
+        type=kind,
+        next=values.optional_text(state, "next", path),
+        end=values.flag(state, "end", path, default=False),
+        has_input="input" in state,
+        input=state.get("input"),
+        has_output="output" in state,
+        output=state.get("output"),
+        assign=values.mapping(state, "assign", path),
+        **read(state, path, depth),
+    )
+
+
+def _task(state: Mapping[str, Any], path: str, _: int) -> Fields:
+    return {
+        "pool": values.text(state, "pool", path),
+        "timeout_seconds": values.optional_whole(state, "timeoutSeconds", path, 1, SECONDS_MAX),
+        "retry": _retry(values.mapping(state, "retry", path), f"{path}.retry", default=True),
+        "catch": _catch(state, path),
+    }
+
+
+def _choice(state: Mapping[str, Any], path: str, _: int) -> Fields:
+    choices = _list(state, "choices", path)
+    return {
+        "choices": tuple(
+            ChoiceSpec(
+                values.text(c, "when", f"{path}.choices[{i}]"),
+                values.text(c, "next", f"{path}.choices[{i}]"),
+            )
+            for i, c in enumerate(choices)
+        ),
+        "default": values.optional_text(state, "default", path),
+    }
+
+
+def _wait(state: Mapping[str, Any], path: str, _: int) -> Fields:
+    seconds, until = state.get("seconds"), values.optional_text(state, "until", path)
+    if (seconds is None) == (until is None):
+        raise values.InvalidObject(f"{path}: write seconds or until, one of them")
+    if isinstance(seconds, bool) or not isinstance(seconds, int | str | None):
+        raise values.InvalidObject(f"{path}.seconds: write a whole number or an expression in ${{…}}")
+    return {"seconds": seconds, "until": until}
+
+
+def _signal(state: Mapping[str, Any], path: str, _: int) -> Fields:
+    return {
+        "signal": values.optional_text(state, "signal", path),
+        "timeout_seconds": values.optional_whole(state, "timeoutSeconds", path, 1, SECONDS_MAX),
+        "catch": _catch(state, path),
+    }
+
+
+def _fail(state: Mapping[str, Any], path: str, _: int) -> Fields:
+    return {
+        "code": values.text(state, "code", path, "Failed"),
+        "message": values.optional_text(state, "message", path) or "",
+    }
+
+
+def _nothing(_: Mapping[str, Any], __: str, ___: int) -> Fields:
+    return {}
+
+
+def _parallel(state: Mapping[str, Any], path: str, depth: int) -> Fields:
+    branches = _list(state, "branches", path, MAX_STATES)
+    blocks = []
+    for i, branch in enumerate(branches):
+        at = f"{path}.branches[{i}]"
+        values.known(branch, frozenset({"states"}), at)
+        blocks.append(BlockSpec(at, _states(branch, at, depth + 1)))
+    return {"blocks": tuple(blocks), **_group(state, path)}
+
+
+def _map(state: Mapping[str, Any], path: str, depth: int) -> Fields:
+    if state.get("items") is None:
+        raise values.InvalidObject(f"{path}.items: write an expression in ${{…}} that gives a list, or a list")
+    return {
+        "blocks": (BlockSpec(path, _states(state, path, depth + 1)),),
+        "items": state["items"],
+        "max_concurrency": values.whole(state, "maxConcurrency", path, 0, 10_000, 0),
+        "tolerated_count": values.optional_whole(state, "toleratedFailureCount", path, 0, 10_000),
+        "tolerated_percentage": values.optional_number(state, "toleratedFailurePercentage", path, 0, 100),
+        **_group(state, path),
+    }
+
+
+def _group(state: Mapping[str, Any], path: str) -> Fields:
+    retry = _retry(values.mapping(state, "retry", path), f"{path}.retry", default=False)
+    return {"retry": retry, "catch": _catch(state, path)}
+
+
+_RETRY = frozenset({"limit", "backoffSeconds", "backoffRate", "maxBackoffSeconds", "jitter"})
+
+
+def _retry(data: Mapping[str, Any], path: str, *, default: bool) -> tuple[RetryRuleSpec, ...]:
+    """The rules in their order, and last the policy for all other errors, if there is one."""
+    values.known(data, _RETRY | {"rules"}, path)
+    rules = []
+    for i, rule in enumerate(_list(data, "rules", path)):
+        at = f"{path}.rules[{i}]"
+        values.known(rule, _RETRY | {"errors"}, at)
+        rules.append(RetryRuleSpec(_errors(rule, at), _policy(rule, at)))
+    if default or set(data) - {"rules"}:
+        rules.append(RetryRuleSpec(("States.ALL",), _policy(data, path)))
+    return tuple(rules)
+
+
+def _policy(data: Mapping[str, Any], path: str) -> RetrySpec:
     jitter = values.text(data, "jitter", path, "full")
     if jitter not in {"full", "none"}:
         raise values.InvalidObject(f"{path}.jitter: write full or none, not {jitter!r}")
     default = RetrySpec()
-    return RetrySpec(
+    policy = RetrySpec(
         limit=values.whole(data, "limit", path, 0, 100, default.limit),
         backoff_seconds=values.number(data, "backoffSeconds", path, 0, 86400, default.backoff_seconds),
         backoff_rate=values.number(data, "backoffRate", path, 1, 10, default.backoff_rate),
         max_backoff_seconds=values.number(data, "maxBackoffSeconds", path, 1, 86400, default.max_backoff_seconds),
         jitter=jitter == "full",
     )
+    if policy.backoff_seconds > policy.max_backoff_seconds:
+        text = f"write at least backoffSeconds, which is {policy.backoff_seconds:g}, not {policy.max_backoff_seconds:g}"
+        raise values.InvalidObject(f"{path}.maxBackoffSeconds: {text}")
+    return policy
+
+
+def _catch(state: Mapping[str, Any], path: str) -> tuple[CatchSpec, ...]:
+    found = []
+    for i, rule in enumerate(_list(state, "catch", path)):
+        at = f"{path}.catch[{i}]"
+        values.known(rule, frozenset({"errors", "next"}), at)
+        found.append(CatchSpec(_errors(rule, at), values.text(rule, "next", at)))
+    return tuple(found)
+
+
+def _errors(rule: Mapping[str, Any], path: str) -> tuple[str, ...]:
+    errors = rule.get("errors")
+    if not isinstance(errors, list) or not errors or not all(isinstance(e, str) and e for e in errors):
+        raise values.InvalidObject(f"{path}.errors: write a list of error names, or [States.ALL]")
+    return tuple(errors)
+
+
+def _list(data: Mapping[str, Any], name: str, path: str, most: int = MAX_RULES) -> list[Mapping[str, Any]]:
+    found = data.get(name)
+    if found is None:
+        return []
+    if not isinstance(found, list) or not all(isinstance(f, Mapping) for f in found):
+        raise values.InvalidObject(f"{path}.{name}: write a list of mappings")
+    if len(found) > most:
+        raise values.InvalidObject(f"{path}.{name}: write at most {most}, not {len(found)}")
+    return found
+
+
+Reader = Callable[[Mapping[str, Any], str, int], Fields]
+
+_RETRYING = frozenset({"retry", "catch"})
+_TYPES: Mapping[str, tuple[frozenset[str], Reader]] = {
+    "Task": (_RETRYING | {"pool", "timeoutSeconds"}, _task),
+    "Pass": (frozenset(), _nothing),
+    "Choice": (frozenset({"choices", "default"}), _choice),
+    "Wait": (frozenset({"seconds", "until"}), _wait),
+    "Signal": (frozenset({"signal", "timeoutSeconds", "catch"}), _signal),
+    "Parallel": (_RETRYING | {"branches"}, _parallel),
+    "Map": (
+        _RETRYING | {"items", "states", "maxConcurrency", "toleratedFailureCount", "toleratedFailurePercentage"},
+        _map,
+    ),
+    "Succeed": (frozenset(), _nothing),
+    "Fail": (frozenset({"code", "message"}), _fail),
+}

@@ -1,4 +1,4 @@
-"""The decision: what one turn does for one Job. All policy is here; nothing else in the engine decides.
+"""The decision: what one turn does for one Job. All policy is here, in `flow` (how a job moves) and in `sending`.
 
 `decide` is pure. It looks at the Job as it is (level, not edge), so it does not matter which event caused the turn,
 whether an event was missed, or how often it came.
@@ -13,12 +13,14 @@ from dataclasses import replace
 from mastercontrol.api.job import ActiveStep, Job, JobStatus
 from mastercontrol.api.names import Phase, Reason, ResultReason
 from mastercontrol.engine import moves
-from mastercontrol.engine.facts import Decision, Dispatch, Facts, Kept, Missing, Note, Result, Verdict
+from mastercontrol.engine.facts import Decision, Facts, Kept, Missing, Note, Result, Verdict
+from mastercontrol.engine.flow import Flow
 from mastercontrol.engine.moves import status_bytes
-from mastercontrol.workflow.definition import Definition, TaskState
+from mastercontrol.engine.scopes import name_of
+from mastercontrol.engine.sending import Sender
+from mastercontrol.workflow.definition import Definition, MapState, ParallelState, SignalState, TaskState, WaitState
 from mastercontrol.workflow.machine import TriggerRefused
-from mastercontrol.workflow.retry import backoff_seconds, may_retry
-from mastercontrol_worker.contract import Failed, StepError, StepMessage, Succeeded, dispatch_id
+from mastercontrol_worker.contract import Failed, StepError, Succeeded
 
 
 def decide(job: Job, results: Sequence[Result], facts: Facts) -> Decision:
@@ -33,15 +35,19 @@ def decide(job: Job, results: Sequence[Result], facts: Facts) -> Decision:
 
 
 class _Turn:
-    """One decision in the making. Lives for one call of `decide`."""
+    """One decision in the making. Lives for one call of `decide`.
+
+    `flow` moves the job and `sender` its messages; both are None where its Definition is missing, and once it ended.
+    """
 
     def __init__(self, job: Job, facts: Facts) -> None:
         self.job = job
         self.facts = facts
         self.was = job.status or JobStatus()
+        self.was_active = {a.path: a for a in self.was.active}
         self.status = self.was
-        self.first: list[Dispatch] = []
-        self.after: list[Dispatch] = []
+        self.flow: Flow | None = None
+        self.sender: Sender | None = None
         self.verdicts: list[Verdict] = []
         self.notes: list[Note] = []
         self.read_again = False
@@ -49,12 +55,17 @@ class _Turn:
     def run(self, results: Sequence[Result]) -> None:
         if not self.status.ended:
             self._follow_spec()
-        if self._not_begun:
+        if not self.status.ended and self.status.sequence > 0 and isinstance(self.facts.definition, Definition):
+            self._load(self.facts.definition)
+        if not self.status.ended and self.status.sequence == 0:
             self._begin(results)
         self.verdicts = [self._take(result) for result in results]
+        self._follow_clock()
+        if self.flow is not None and self.sender is not None and self.was.sequence > 0:
+            stamp = self.sender.send_due(self.status.broker_epoch)
+            self.status = replace(self.status, broker_epoch=stamp)
+        self._absorb()
         if self.status.sequence > 0 and not self.status.ended:
-            self._follow_clock()
-            self._send_due()
             self._explain()
 
     def decision(self) -> Decision:
@@ -65,8 +76,8 @@ class _Turn:
             self._bound_size()
         return Decision(
             status=None if self.status == self.was else self.status,
-            publish_first=tuple(self.first),
-            publish=tuple(self.after),
+            publish_first=tuple(self.sender.first) if self.sender else (),
+            publish=tuple(self.sender.after) if self.sender else (),
             verdicts=tuple(self.verdicts),
             notes=tuple(self.notes),
             wake_at=self._wake_at(),
@@ -74,11 +85,6 @@ class _Turn:
         )
 
     # -- the spec: cancel and suspend
-
-    @property
-    def _not_begun(self) -> bool:
-        """Whether the first step is still to be sent."""
-        return not self.status.ended and self.status.sequence == 0
 
     def _follow_spec(self) -> None:
         now, spec = self.facts.now, self.job.spec
@@ -89,33 +95,42 @@ class _Turn:
         elif not spec.suspend and self.status.phase is Phase.SUSPENDED:
             self.status = moves.resume(self.status, now)
 
-    # -- the first step: published before the status that names it is written
+    @property
+    def _suspended(self) -> bool:
+        return self.status.phase is Phase.SUSPENDED
+
+    def _load(self, definition: Definition) -> None:
+        self.flow = Flow(self.job, self.status, definition, self.facts)
+        self.sender = Sender(self.job, self.was, self.facts, self.flow, suspended=self._suspended)
+
+    # -- the first steps: published before the status that names them is written
 
     def _begin(self, results: Sequence[Result]) -> None:
         definition = self.facts.definition
         if isinstance(definition, Missing):
-            if self.status.phase is not Phase.SUSPENDED:
+            if not self._suspended:
                 self._wait(definition.reason, definition.message)
             return
         state = definition.states[definition.start]
         # One for another step is of a Workflow that was edited before the first write.
         answered = next((r for r in results if self._answers_first(r) and r.step in {None, state.name}), None)
-        if answered is not None:
+        if isinstance(state, TaskState) and answered is not None:
             # Somebody published the first step and died before the write: it need not be sent again.
-            self._started(definition, state, answered.epoch)
-        elif self.status.phase is Phase.SUSPENDED:
+            self._start(definition, answered.epoch, sent_before=True)
+        elif self._suspended:
             return
-        elif not self.facts.pool_known(state.pool):
+        elif isinstance(state, TaskState) and not self.facts.pool_known(state.pool):
             self._wait(Reason.UNKNOWN_POOL, _no_pool(state))
         elif self.facts.epoch is not None:  # without a connection: it will come, and a turn with it
-            entry = self._started(definition, state, self.facts.epoch)
-            self._send_first(entry, state)
+            self._start(definition, self.facts.epoch, sent_before=False)
 
-    def _started(self, definition: Definition, state: TaskState, epoch: str) -> ActiveStep:
-        started = moves.start(self.status, definition, self.facts)
-        entry = self._dispatched(started.active[0], state)
-        self.status = replace(started, active=(entry,), broker_epoch=epoch)
-        return entry
+    def _start(self, definition: Definition, epoch: str, *, sent_before: bool) -> None:
+        self._load(definition)
+        assert self.flow is not None  # noqa: S101  # just loaded
+        assert self.sender is not None  # noqa: S101  # just loaded
+        self.flow.begin()
+        sent = self.sender.begin(sent_before=sent_before)
+        self.status = moves.started(self.status, definition, self.facts.now, epoch if sent else None)
 
     def _answers_first(self, result: Result) -> bool:
         return result.uid == self.job.uid and (result.seq, result.attempt) == (1, 1)
@@ -131,189 +146,192 @@ class _Turn:
     def _take(self, result: Result) -> Verdict:
         if result.uid != self.job.uid:
             return ResultReason.JOB_GONE
-        if self.status.ended:
+        if self._has_ended:
             return ResultReason.STALE
-        entry = self._entry(result.seq, result.attempt)
+        if self.was.sequence == 0:
+            # The first dispatches are published before the status that knows of them.
+            return Kept() if self._may_be_first(result) else self._ahead()
+        entry = self._entry(result)
         if entry is not None:
-            return self._apply(entry, result) if result.step in {None, entry.path} else ResultReason.FOREIGN
-        if self.was.sequence == 0 and self._answers_first(result):
-            return Kept()  # the first dispatch is published before the status that knows of it
-        return ResultReason.FOREIGN if self._was_never_sent(result) else self._stale(result)
+            fits = result.step in {None, name_of(entry.path)}
+            return self._apply(entry, result) if fits else ResultReason.FOREIGN
+        return self._ahead() if result.seq > self.was.sequence else self._stale(result)
 
-    def _was_never_sent(self, result: Result) -> bool:
-        """Whether no dispatch can have this sequence. One that is ahead of us may only mean that we are behind."""
-        if result.seq > self.status.sequence:
-            self.read_again = self.read_again or not self.facts.fresh
-            return True
-        return result.seq == 0  # the first transition makes the first step due
+    @property
+    def _has_ended(self) -> bool:
+        return self.status.ended or (self.flow is not None and self.flow.ended)
 
-    def _entry(self, seq: int, attempt: int) -> ActiveStep | None:
-        """The active step of a dispatch. One that this very turn begins has no result yet that could be trusted."""
-        return next((a for a in self.status.active if self.was.sequence and (a.seq, a.attempt) == (seq, attempt)), None)
+    def _may_be_first(self, result: Result) -> bool:
+        """Whether a result may be of what the beginning sends: known for sure after the first write."""
+        begun = self.flow is not None and any(
+            (a.seq, a.attempt) == (result.seq, result.attempt) for a in self.flow.active.values()
+        )
+        return begun or self._answers_first(result)
+
+    def _ahead(self) -> Verdict:
+        """A result that is ahead of the job may only mean that we are behind."""
+        self.read_again = self.read_again or not self.facts.fresh
+        return ResultReason.FOREIGN
+
+    def _entry(self, result: Result) -> ActiveStep | None:
+        active = self.status.active if self.flow is None else self.flow.active.values()
+        return next(
+            (a for a in active if (a.seq, a.attempt) == (result.seq, result.attempt) and self._is_task(a)), None
+        )
+
+    def _is_task(self, entry: ActiveStep) -> bool:
+        return self.sender is None or self.sender.task(entry) is not None
 
     def _stale(self, result: Result) -> Verdict:
         """A result that was applied before. If what it caused may not have been sent, send it again."""
-        caused = next((a for a in self.status.active if a.attempt == 1 and a.seq == result.seq + 1), None)
-        if caused is None or caused.dispatched_at is None or not isinstance(result.outcome, Succeeded):
+        if result.seq == 0:
+            return ResultReason.FOREIGN  # no dispatch has it: the first transition makes the first step due
+        if self.flow is None or self.sender is None:
             return ResultReason.STALE
-        if self._id(caused) in self.facts.confirmed or self._goes_out(caused):
-            return ResultReason.STALE
-        state = self._state(caused)
-        if state is None:
-            return ResultReason.STALE
-        self.after.append(self._dispatch(caused, state))
-        return ResultReason.REPUBLISHED
+        caused = [a for a in self.flow.active.values() if a.attempt == 1 and _cause(a) == result.seq]
+        sent = [self.sender.republish(a) for a in caused if a == self.was_active.get(a.path)]
+        return ResultReason.REPUBLISHED if any(sent) else ResultReason.STALE
 
     def _apply(self, entry: ActiveStep, result: Result) -> Verdict:
-        match result.outcome:
-            case Succeeded(output):
-                applied = self._succeed(entry, output, result)
-            case Failed(error):
-                applied = self._failed(entry, error, result.worker)
-        return result.origin if applied else ResultReason.STALE
-
-    def _succeed(self, entry: ActiveStep, output: object, result: Result) -> bool:
-        definition = self.facts.definition
-        if isinstance(definition, Missing):
-            return self._give_up(entry, StepError(definition.reason, definition.message), result.worker)
+        if self.flow is None or self.sender is None:
+            missing = self.facts.definition
+            assert isinstance(missing, Missing)  # noqa: S101  # otherwise there is a flow
+            self._give_up(StepError(missing.reason, missing.message), entry, result.worker)
+            return result.origin
         try:
-            moved = moves.advance(self.status, definition, entry, output, self.facts, result.worker)
-        except TriggerRefused as error:
-            self.notes.append(Note(Reason.MACHINE_REFUSED, str(error)))
-            return False
-        self._drop_publish(entry)
-        self.status = moved
-        for following in moved.active:
-            if following.seq == moved.sequence:
-                self._hand_over(following, definition, result.epoch)
-        return True
-
-    def _hand_over(self, entry: ActiveStep, definition: Definition, epoch: str) -> None:
-        """The step that a result made due: in the same commit, to be published after it and before the result's ack."""
-        state = definition.states[entry.path]
-        if self.status.phase is Phase.SUSPENDED or not self.facts.pool_known(state.pool):
-            return
-        sent = self._dispatched(entry, state)
-        self.status = replace(moves.put_entry(self.status, entry, sent), broker_epoch=epoch)
-        self.after.append(self._dispatch(sent, state))
-
-    def _failed(self, entry: ActiveStep, error: StepError, worker: str) -> bool:
-        state = self._state(entry)
-        self._drop_publish(entry)
-        if state is None or not error.retryable or not may_retry(state.retry, entry.attempt):
-            return self._give_up(entry, error, worker)
-        wait = dt.timedelta(seconds=backoff_seconds(state.retry, entry.attempt, self.facts.jitter))
-        definition = self.facts.definition
-        assert isinstance(definition, Definition)  # noqa: S101  # _state found a state in it
-        try:
-            self.status = moves.retry(self.status, definition, entry, error, wait, self.facts, worker)
+            self.flow.require_state(entry.path)
+            match result.outcome:
+                case Succeeded(output):
+                    self.flow.succeed(entry, output, result.worker)
+                case Failed(error):
+                    self.flow.fail(entry, error, result.worker)
         except TriggerRefused as refused:
             self.notes.append(Note(Reason.MACHINE_REFUSED, str(refused)))
-            return False
-        left = state.retry.limit + 1 - entry.attempt
-        self.notes.append(Note(_reason(error), f"{_failure(entry, error)}; {left} more to be made"))
-        return True
+            return ResultReason.STALE
+        self.sender.drop_answered()
+        others = any(a.dispatched_at is not None for a in self.flow.active.values())
+        if self.sender.hand_over():
+            self.status = replace(self.status, broker_epoch=self._stamp(result.epoch, others=others))
+        return result.origin
 
-    def _give_up(self, entry: ActiveStep, error: StepError, worker: str) -> bool:
+    def _stamp(self, epoch: str, *, others: bool) -> str | None:
+        """The epoch of all that is out now that a result of `epoch` made more due.
+
+        Where what was out before is of another broker, the stamp must not say that the broker of now has it all.
+        """
+        return self.status.broker_epoch if others and epoch == self.facts.epoch else epoch
+
+    def _give_up(self, error: StepError, entry: ActiveStep | None, worker: str = "") -> None:
         self.status = moves.fail(self.status, self.facts, error, entry, worker)
-        self.notes.append(Note(Reason.JOB_FAILED, _failure(entry, error)))
-        return True
+        self.notes.append(Note(Reason.JOB_FAILED, self.status.message or error.message))
 
-    def _drop_publish(self, entry: ActiveStep) -> None:
-        """Do not send what was answered within the same turn."""
-        self.after = [d for d in self.after if d.message.id != self._id(entry)]
-
-    def _goes_out(self, entry: ActiveStep) -> bool:
-        """Whether this turn sends it already: the same result came twice."""
-        return any(d.message.id == self._id(entry) for d in (*self.first, *self.after))
-
-    # -- the clock
+    # -- the clock and the user's signals
 
     def _follow_clock(self) -> None:
-        limit, started = self.job.spec.active_deadline_seconds, self.status.start_time
-        suspended = self.status.phase is Phase.SUSPENDED
-        if limit and started and not suspended and started + dt.timedelta(seconds=limit) <= self.facts.now:
-            message = f"the job was active for longer than its {limit} s (activeDeadlineSeconds)"
-            error = StepError(Reason.DEADLINE_EXCEEDED, message, retryable=False)
-            self.status = moves.fail(self.status, self.facts, error, None, "")
-            self.first, self.after = [], []
-            self.notes.append(Note(Reason.DEADLINE_EXCEEDED, message))
+        if self._has_ended or self.status.sequence == 0:
             return
-        for entry in self.status.active:
-            late_at = self._late_at(entry)
-            if late_at is not None and late_at <= self.facts.now:
-                self._failed(entry, StepError(Reason.STEP_TIMEOUT, "no result before its deadline"), "")
+        limit, started = self.job.spec.active_deadline_seconds, self.status.start_time
+        if limit and started and not self._suspended and started + dt.timedelta(seconds=limit) <= self.facts.now:
+            self._absorb()
+            message = f"the job was active for longer than its {limit} s (activeDeadlineSeconds)"
+            self.status = moves.fail(
+                self.status, self.facts, StepError(Reason.DEADLINE_EXCEEDED, message, retryable=False), None, ""
+            )
+            self.flow = self.sender = None
+            self.notes.append(Note(Reason.DEADLINE_EXCEEDED, message))
+        elif self.flow is not None and self.was.sequence > 0:
+            self._move_by_time(self.flow)
+        elif self.flow is None:
+            late = next((a for a in self.status.active if self._is_late(a)), None)
+            if late is not None:  # and nobody knows any more whether another attempt would be allowed
+                self._give_up(StepError(Reason.STEP_TIMEOUT, "no result before its deadline"), late)
+
+    def _move_by_time(self, flow: Flow) -> None:
+        """What time or a signal makes due is committed first; the next turn sends it."""
+        for entry in self.was.active:
+            if flow.ended or flow.active.get(entry.path) != entry:
+                continue  # it moved already in this turn
+            overdue = entry.deadline is not None and entry.deadline <= self.facts.now
+            if entry.dispatched_at is not None and not overdue:
+                continue  # it is with its worker
+            come = entry.not_before is not None and entry.not_before <= self.facts.now
+            match flow.definition.find(entry.path):
+                case TaskState() if self._is_late(entry):
+                    flow.fail(entry, StepError(Reason.STEP_TIMEOUT, "no result before its deadline"))
+                case SignalState(signal=name):
+                    self._signal(flow, entry, name, overdue=overdue)
+                case WaitState() if come and not self._suspended:
+                    flow.come(entry)
+                case ParallelState() | MapState() if come and not self._suspended:
+                    flow.again(entry)
+                case _:
+                    pass
+            flow.due.clear()
+        if self.sender is not None:
+            self.sender.drop_answered()
 
     def _late_at(self, entry: ActiveStep) -> dt.datetime | None:
         """When a step is to be given up for its deadline; None: not by time alone.
 
         Without a connection its answer may lie in the results queue, and no other attempt could be sent anyway.
         """
-        if entry.deadline is None or self.facts.epoch is None:
-            return None
-        return max(entry.deadline, self.facts.late_from or entry.deadline)
+        if entry.deadline is None or entry.dispatched_at is None:
+            # Of a Signal. One that came while the job is suspended is taken when it goes on, however late.
+            return None if self._suspended and self._is_signalled(entry) else entry.deadline
+        return None if self.facts.epoch is None else max(entry.deadline, self.facts.late_from or entry.deadline)
 
-    def _send_due(self) -> None:
-        """Publish what is due and not known to be sent: before the commit that says it was sent.
+    def _is_late(self, entry: ActiveStep) -> bool:
+        late_at = self._late_at(entry)
+        return late_at is not None and late_at <= self.facts.now
 
-        Only what is committed already: a worker's answer to anything else would be ahead of its job.
-        """
-        if self.facts.epoch is None or self.status.ended:
+    def _is_signalled(self, entry: ActiveStep) -> bool:
+        """Whether what an entry waits for has been sent already."""
+        definition = self.facts.definition
+        state = None if isinstance(definition, Missing) else definition.find(entry.path)
+        return isinstance(state, SignalState) and self._untaken(state.signal) is not None
+
+    def _untaken(self, name: str) -> int | None:
+        """The earliest signal of a name that no state has taken yet."""
+        taken = set(self.status.signals_taken)
+        return next((i for i, s in enumerate(self.job.spec.signals) if s.name == name and i not in taken), None)
+
+    def _signal(self, flow: Flow, entry: ActiveStep, name: str, *, overdue: bool) -> None:
+        index = self._untaken(name)
+        if index is not None and not self._suspended:
+            self.status = replace(self.status, signals_taken=(*self.status.signals_taken, index))
+            flow.succeed(entry, self.job.spec.signals[index].payload)
+        elif index is None and overdue:
+            flow.fail(entry, StepError(Reason.STEP_TIMEOUT, f"no signal {name!r} before its deadline"))
+
+    # -- what it comes to
+
+    def _absorb(self) -> None:
+        """Take the moved job into the status."""
+        flow = self.flow
+        if flow is None:
             return
-        another_broker = self.status.broker_epoch != self.facts.epoch
-        all_sent = True
-        for entry in self.status.active:
-            if entry not in self.was.active:
-                all_sent = False
-            elif entry.dispatched_at is None:
-                self._send_waiting(entry)
-            elif another_broker or self._id(entry) in self.facts.resend:
-                all_sent = self._send_again(entry) and all_sent
-        if another_broker and all_sent and any(a.dispatched_at for a in self.status.active):
-            self.status = replace(self.status, broker_epoch=self.facts.epoch)
-
-    def _send_waiting(self, entry: ActiveStep) -> None:
-        state = self._state(entry)
-        if state is None or self._held(entry) or not self.facts.pool_known(state.pool):
-            return
-        sent = self._dispatched(entry, state)
-        self.status = moves.put_entry(self.status, entry, sent)
-        self._send_first(sent, state)
-
-    def _send_first(self, entry: ActiveStep, state: TaskState) -> None:
-        """Publish before the commit, unless that was done already and only the commit did not get through."""
-        if self._id(entry) not in self.facts.confirmed:
-            self.first.append(self._dispatch(entry, state))
-
-    def _send_again(self, entry: ActiveStep) -> bool:
-        state = self._state(entry)
-        if state is None or not self.facts.pool_known(state.pool):
-            return False
-        again = self._dispatch(entry, state)
-        # A stale cause may have asked for the same in this turn; one publish serves both.
-        self.after = [d for d in self.after if d.message.id != again.message.id]
-        self.first.append(again)
-        return True
-
-    def _held(self, entry: ActiveStep) -> bool:
-        early = entry.not_before is not None and entry.not_before > self.facts.now
-        return early or self.status.phase is Phase.SUSPENDED
+        self.notes += flow.notes
+        flow.notes = []
+        self.status = moves.absorb(self.status, flow, self.facts.now)
+        if flow.ended:
+            self.flow = self.sender = None
 
     def _explain(self) -> None:
         """Say in one line what the job waits for."""
-        if self.status.phase is Phase.SUSPENDED:
+        if self._suspended:
             return
-        for entry in self.status.active:
-            state = self._state(entry)
-            if state is None:
-                missing = self.facts.definition
-                reason = missing.reason if isinstance(missing, Missing) else Reason.INVALID_WORKFLOW
-                text = missing.message if isinstance(missing, Missing) else f"there is no state {entry.path!r}"
-                self._wait(reason, text)
-            elif not self.facts.pool_known(state.pool):
-                self._wait(Reason.UNKNOWN_POOL, _no_pool(state))
-            elif entry.dispatched_at is not None:
-                self.status = moves.with_pool(self.status, entry, state.pool)
+        if self.flow is None or self.sender is None:
+            missing = self.facts.definition
+            if isinstance(missing, Missing):
+                self._wait(missing.reason, missing.message)
+            return
+        unknown = {t.pool for t in self.flow.definition.tasks() if not self.facts.pool_known(t.pool)}
+        for entry in self.status.active if unknown else ():
+            task = self.sender.task(entry)
+            if task is not None and task.pool in unknown:
+                self._wait(Reason.UNKNOWN_POOL, _no_pool(task))
+                return
+        self.status = moves.explained(self.status, self.flow.definition, self.facts.now)
 
     # -- the end
 
@@ -333,18 +351,24 @@ class _Turn:
         times = [self._late_at(a) for a in self.status.active]
         if self._of_older_epoch():
             times.append(self.facts.now)
-        if self.status.phase is not Phase.SUSPENDED:
-            times += [a.not_before for a in self.status.active if self._waits_for_time(a)]
+        if not self._suspended:
+            times += [self._due_at(a) for a in self.status.active if a.dispatched_at is None]
             limit, started = self.job.spec.active_deadline_seconds, self.status.start_time
             if limit and started:
                 times.append(started + dt.timedelta(seconds=limit))
         return min((t for t in times if t is not None), default=None)
 
-    def _waits_for_time(self, entry: ActiveStep) -> bool:
-        """Whether time alone makes it due. What is due and not sent waits for a connection or a pool: they tell."""
-        if entry.dispatched_at is not None or entry.not_before is None:
-            return False
-        return entry.not_before > self.facts.now or entry not in self.was.active
+    def _due_at(self, entry: ActiveStep) -> dt.datetime | None:
+        """When time makes an entry due that is not sent. What waits for a connection or a pool hears of these."""
+        new = entry != self.was_active.get(entry.path)
+        if entry.not_before is not None and (new or entry.not_before > self.facts.now):
+            return entry.not_before
+        if new and self._is_signalled(entry):
+            return self.facts.now
+        task = None if self.sender is None else self.sender.task(entry)
+        if new and task is not None and self.facts.pool_known(task.pool):
+            return self.facts.now
+        return None
 
     def _of_older_epoch(self) -> bool:
         """Whether this turn leaves dispatches that the broker of now may not have: the next one sends them again.
@@ -361,49 +385,18 @@ class _Turn:
         if size <= limit:
             return
         message = f"the status would have {size} bytes, the limit is {limit}"
-        base = self.was if self.was.sequence else replace(self.status, outputs={}, output=None)
+        base = self.was if self.was.sequence else replace(self.status, output=None)
         error = StepError(Reason.STATUS_TOO_LARGE, message, retryable=False)
-        entry = base.active[0] if base.active else None
-        self.status = moves.fail(base, self.facts, error, entry, "")
+        self.status = moves.fail(base, self.facts, error, None, "")
         self.status = replace(self.status, observed_generation=self.job.generation)
-        self.first, self.after = [], []
+        self.flow = self.sender = None
         self.notes = [Note(Reason.STATUS_TOO_LARGE, message)]
 
-    # -- small helpers
 
-    def _state(self, entry: ActiveStep) -> TaskState | None:
-        definition = self.facts.definition
-        return None if isinstance(definition, Missing) else definition.states.get(entry.path)
-
-    def _id(self, entry: ActiveStep) -> str:
-        return dispatch_id(self.job.uid, entry.seq, entry.attempt)
-
-    def _dispatched(self, entry: ActiveStep, state: TaskState) -> ActiveStep:
-        now, timeout = self.facts.now, state.timeout_seconds
-        deadline = None if timeout is None else now + dt.timedelta(seconds=timeout)
-        return replace(entry, dispatched_at=now, deadline=deadline)
-
-    def _dispatch(self, entry: ActiveStep, state: TaskState) -> Dispatch:
-        definition = self.facts.definition
-        assert isinstance(definition, Definition)  # noqa: S101  # `state` is of it
-        return Dispatch(state.pool, _message(self.job, self.status, definition, entry))
-
-
-def _message(job: Job, status: JobStatus, definition: Definition, entry: ActiveStep) -> StepMessage:
-    deadline = None if entry.deadline is None else moves.format_time(entry.deadline)
-    data = moves.step_input(job, status, definition, entry.path)
-    ref = moves.job_ref(job)
-    return StepMessage(dispatch_id(job.uid, entry.seq, entry.attempt), ref, entry.path, entry.attempt, data, deadline)
+def _cause(entry: ActiveStep) -> int:
+    """The sequence of the dispatch whose result made an entry due."""
+    return entry.seq - 1 if entry.cause is None else entry.cause
 
 
 def _no_pool(state: TaskState) -> str:
     return f"state {state.name!r} needs the WorkerPool {state.pool!r}, which is not in this namespace"
-
-
-def _failure(entry: ActiveStep, error: StepError) -> str:
-    return f"{entry.path}, attempt {entry.attempt}: {error.code}: {error.message}"
-
-
-def _reason(error: StepError) -> Reason:
-    """The reason of an Event: a code of ours as it is, a handler's own under StepFailed."""
-    return Reason(error.code) if error.code in set(Reason) else Reason.STEP_FAILED

@@ -14,11 +14,12 @@ from typing import Any, Final
 
 from mastercontrol.api.names import LABEL_MANAGED_BY, LABEL_WORKFLOW, Reason
 from mastercontrol.api.values import InvalidObject
-from mastercontrol.api.workflow import Workflow, parse_states, parse_workflow
+from mastercontrol.api.workflow import Workflow, parse_spec, parse_workflow
 from mastercontrol.engine.facts import Missing
 from mastercontrol.engine.inbox import JobKey
 from mastercontrol.engine.ports import RawObject, WorkflowStore
-from mastercontrol.workflow.definition import Definition, Faults, compile_workflow
+from mastercontrol.workflow.compile import compile_workflow
+from mastercontrol.workflow.definition import Definition, Faults
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +78,7 @@ class Definitions:
         :param unlimited: what a step without a time-out counts as.
         """
         found = (w.found for (ns, _), w in self._workflows.items() if ns == namespace)
-        states = (s for d in found if isinstance(d, Definition) for s in d.states.values() if s.pool == pool)
+        states = (s for d in found if isinstance(d, Definition) for s in d.tasks() if s.pool == pool)
         return max((s.timeout_seconds or unlimited for s in states), default=0)
 
     async def current(self, namespace: str, name: str) -> Found:
@@ -167,7 +168,7 @@ def compile_raw(raw: RawObject) -> Found:
 
 def _compile(name: str, spec: Any) -> Found:
     try:
-        compiled = compile_workflow(name, parse_states(spec))
+        compiled = compile_workflow(name, parse_spec(spec))
     except InvalidObject as error:
         return Missing(Reason.INVALID_WORKFLOW, f"Workflow {name!r}: {error}")
     if isinstance(compiled, Faults):

@@ -18,13 +18,15 @@ from mastercontrol.api.names import API_VERSION, KIND_JOB, Reason, ResultReason
 from mastercontrol.api.values import InvalidObject
 from mastercontrol.engine.inbox import Addressed, JobKey, Malformed, read_delivery
 from mastercontrol.engine.mailbox import Cell, Letter, Mailboxes
-from mastercontrol.engine.ports import BrokerError, Delivery, RawObject, Rejected, StoreError
+from mastercontrol.engine.ports import BrokerError, Delivery, Forbidden, RawObject, Rejected, StoreError
 from mastercontrol.engine.turn import Contended, Outcome, Outside, job_reference, take_turn
 
 log = logging.getLogger(__name__)
 
 FIRST_RETRY_SECONDS: Final = 0.1
 LAST_RETRY_SECONDS: Final = 10.0
+MOST_TRIES: Final = 20
+"""Turns in a row with the same results that fail through no outage, before these are set aside: three minutes."""
 REDELIVERY_SECONDS: Final = 15.0
 """After each connection no step is late for so long: answers that came while nobody listened come first."""
 
@@ -50,12 +52,15 @@ class Engine:
 
     def observe(self, raw: RawObject) -> None:
         """A watch or a listing showed a Job."""
+        meta = raw.get("metadata", {})
+        cell = self.mailboxes.find((meta.get("namespace", "default"), meta.get("name", "")))
+        if cell is not None and cell.knows(str(meta.get("uid", "")), int(meta.get("resourceVersion") or 0)):
+            return  # mostly the echo of our own write
         try:
             job = parse_job(raw)
         except InvalidObject as error:
             self._complain(raw, error)
             return
-        cell = self.mailboxes.find((job.namespace, job.name))
         if cell is None and (_at_rest(job) or self.mailboxes.is_old(job)):
             return
         cell = cell or self.mailboxes.cell((job.namespace, job.name))
@@ -156,14 +161,33 @@ class Engine:
         except (StoreError, BrokerError, Contended) as error:
             if isinstance(error, Rejected) and cell.job is not None and cell.failures == 0:
                 self.outside.reporter.warn(job_reference(cell.job), Reason.WRITE_REJECTED.value, str(error))
+            if isinstance(error, Rejected) and not isinstance(error, Forbidden):
+                letters = self._set_aside(cell, letters, str(error))
             self._try_later(cell, letters, type(error).__name__, str(error))
         except Exception as error:
             # A fault of ours must not take the other Jobs with it, nor be silent.
             log.exception("a turn of job %s/%s failed", *cell.key)
-            self._try_later(cell, letters, "fault", str(error))
+            self._try_later(cell, self._set_aside(cell, letters, str(error)), "fault", str(error))
         else:
             cell.failures = 0
             self._conclude(cell, outcome)
+
+    def _set_aside(self, cell: Cell, letters: list[Letter], why: str) -> list[Letter]:
+        """Give up results that no turn gets through with; those that stay.
+
+        Unacknowledged they would take the places of others' results for ever. They are kept in the dead letters, and
+        the sweep sends their steps again, in case whatever stands in the way is mended.
+        """
+        if cell.failures + 1 < MOST_TRIES or not letters:
+            return letters
+        for letter in letters:
+            letter.delivery.reject()
+            metrics.RESULTS.labels(ResultReason.SET_ASIDE.value).inc()
+        log.error("job %s/%s: %d results set aside: %s", *cell.key, len(letters), why)
+        if cell.job is not None:
+            text = f"after {MOST_TRIES} tries {len(letters)} results lie in mcp.dead.results: {why}"
+            self.outside.reporter.warn(job_reference(cell.job), Reason.RESULTS_SET_ASIDE.value, text)
+        return []
 
     def _try_later(self, cell: Cell, letters: list[Letter], reason: str, text: str) -> None:
         metrics.TURN_FAILURES.labels(reason).inc()

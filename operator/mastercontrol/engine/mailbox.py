@@ -51,12 +51,16 @@ class Cell:
     timer: asyncio.TimerHandle | None = None
     pools: tuple[str, ...] = ()
 
+    def knows(self, uid: str, resource_version: int) -> bool:
+        """Whether this version of the object, or a newer one, is known."""
+        return self.job is not None and self.job.uid == uid and resource_version <= version(self.job)
+
     def learn(self, job: Job) -> bool:
         """Take a newer object; False where it is older than, or the same as, what is known.
 
         A watch event may be older than the answer to our own write, which is the newer truth.
         """
-        if self.job is not None and self.job.uid == job.uid and version(job) <= version(self.job):
+        if self.knows(job.uid, version(job)):
             return False
         if self.job is not None and self.job.uid != job.uid:
             if version(job) < version(self.job):
@@ -70,7 +74,8 @@ class Cell:
         """Remember that the broker has a dispatch."""
         self.resend.discard(dispatch_id)
         self.confirmed[dispatch_id] = epoch
-        while len(self.confirmed) > max(4, 2 * len(self.pools)):
+        active = 0 if self.job is None or self.job.status is None else len(self.job.status.active)
+        while len(self.confirmed) > max(4, 2 * len(self.pools), 2 * active):
             del self.confirmed[next(iter(self.confirmed))]
 
     def drain(self) -> list[Letter]:

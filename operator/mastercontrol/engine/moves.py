@@ -1,7 +1,7 @@
-"""The moves of a Job's status: each takes a status and gives the next one. Pure; called by `decide` only.
+"""The moves of a Job's status that are none of its states' doing, and what its moved states come to. Pure.
 
-Whatever changes `.status.state` fires a trigger on the Workflow's machine, counts the sequence up by one and leaves a
-line in the history. Nothing else does any of the three.
+Whatever changes `.status.state` fires a trigger on the Workflow's machine, counts the sequence up and leaves a line in
+the history: here for what ends a job from outside, in `flow` for everything else.
 """
 
 from __future__ import annotations
@@ -9,105 +9,68 @@ from __future__ import annotations
 import datetime as dt
 import json
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mastercontrol.api.job import ActiveStep, Condition, HistoryEntry, Job, JobError, JobStatus
+from mastercontrol.api.job import ActiveStep, Condition, HistoryEntry, JobError, JobStatus, Scope
 from mastercontrol.api.names import ConditionType, Phase, Reason
 from mastercontrol.api.values import format_time
-from mastercontrol.api.workflow import RetrySpec
 from mastercontrol.engine.facts import Facts, Missing
-from mastercontrol.workflow.definition import Definition, TaskState
+from mastercontrol.workflow.definition import Block, Definition, SignalState, State, TaskState, WaitState
 from mastercontrol.workflow.machine import Trigger, machine_of, step_of
-from mastercontrol_worker.contract import JobRef, StepError
+from mastercontrol_worker.contract import StepError
+
+if TYPE_CHECKING:
+    from mastercontrol.engine.flow import Flow
 
 MESSAGE_CHARS = 1024
 """The longest message of a handler that a history entry or a condition carries; status.error has it longer."""
 WORKER_CHARS = 253
 """The longest identity of a worker that is kept: that of a pod's name."""
 
-__all__ = [
-    "advance",
-    "cancel",
-    "fail",
-    "format_time",
-    "job_ref",
-    "put_entry",
-    "resume",
-    "retry",
-    "start",
-    "status_bytes",
-    "step_input",
-    "suspend",
-    "wait",
-    "with_pool",
-]
 
-
-def start(status: JobStatus, definition: Definition, facts: Facts) -> JobStatus:
-    """Begin: the first state's step becomes active, not dispatched yet."""
-    moved = _fire(status, definition, Trigger.START, facts, Reason.STARTED)
+def started(status: JobStatus, definition: Definition, now: dt.datetime, epoch: str | None) -> JobStatus:
+    """The job begins. A suspended one stays so: its first step was sent before."""
     phase = status.phase if status.phase is Phase.SUSPENDED else Phase.RUNNING
     return replace(
-        moved.without_condition(ConditionType.WAITING),
+        status.without_condition(ConditionType.WAITING),
         phase=phase,
         revision=definition.revision,
-        active=(ActiveStep(definition.start, moved.sequence),),
-        start_time=facts.now,
-        message=None,
+        broker_epoch=epoch if epoch is not None else status.broker_epoch,
+        start_time=now,
+        message=status.message if phase is Phase.SUSPENDED else None,
     )
 
 
-def advance(
-    status: JobStatus, definition: Definition, entry: ActiveStep, output: Any, facts: Facts, worker: str
-) -> JobStatus:
-    """A step is done: on to the next state, not dispatched yet, or to the end.
-
-    :raises TriggerRefused: the machine has no such move.
-    """
-    moved = _fire(status, definition, Trigger.SUCCEED, facts, Reason.STEP_SUCCEEDED, entry, worker=worker)
-    following = definition.states[entry.path].next
-    if following is None:
-        return _completed(moved, output, facts.now)
-    # A chain's next state reads the output before it and nothing else, so nothing else is kept.
-    return replace(
-        moved.without_condition(ConditionType.WAITING),
-        active=(ActiveStep(following, moved.sequence),),
-        outputs={entry.path: output},
-        message=status.message if status.phase is Phase.SUSPENDED else None,
+def absorb(status: JobStatus, flow: Flow, now: dt.datetime) -> JobStatus:
+    """The status after a job moved; with its end, if it has ended."""
+    if flow.sequence == status.sequence:
+        return replace(status, active=tuple(flow.active.values()))
+    moved = replace(
+        status,
+        state=flow.state,
+        sequence=flow.sequence,
+        history=tuple(flow.history),
+        active=tuple(flow.active.values()),
+        scope=flow.scopes.get(""),
+        scopes=tuple(s for p, s in flow.scopes.found.items() if p and not s.is_bare),
+        groups=tuple(flow.groups.values()),
     )
-
-
-def retry(
-    status: JobStatus,
-    definition: Definition,
-    entry: ActiveStep,
-    error: StepError,
-    backoff: dt.timedelta,
-    facts: Facts,
-    worker: str,
-) -> JobStatus:
-    """An attempt failed and another one is due after the back-off. The clock sends it, not this turn.
-
-    :raises TriggerRefused: the machine has no such move.
-    """
-    reason = _text(error)
-    moved = _fire(status, definition, Trigger.RETRY, facts, error.code, entry, worker=worker, message=error.message)
-    due = facts.now + backoff
-    following = ActiveStep(entry.path, moved.sequence, entry.attempt + 1, not_before=due)
-    message = f"{entry.path} failed ({reason}); attempt {following.attempt} not before {format_time(due)}"
-    moved = replace(moved, active=tuple(following if a == entry else a for a in moved.active))
-    if status.phase is Phase.SUSPENDED:
-        return moved  # it waits for being resumed, and says so already
-    return wait(moved, Reason.BACK_OFF, message, facts.now)
+    if flow.error is not None:
+        error, path = flow.error
+        return _failed(moved, error, path, now)
+    return _completed(moved, flow.output, now) if flow.is_done else moved
 
 
 def fail(status: JobStatus, facts: Facts, error: StepError, entry: ActiveStep | None, worker: str) -> JobStatus:
-    """The job failed, for good."""
+    """The job failed, for a reason that lies outside its states."""
     message = error.message[:MESSAGE_CHARS]
     moved = _fire(status, facts.definition, Trigger.FAIL, facts, error.code, entry, worker=worker, message=message)
-    path = entry.path if entry else step_of(status.state)
+    return _failed(moved, error, entry.path if entry else step_of(status.state), facts.now)
+
+
+def _failed(status: JobStatus, error: StepError, path: str | None, now: dt.datetime) -> JobStatus:
     text = f"{path}: {_text(error)}" if path else _text(error)
-    ended = _ended(moved, Phase.FAILED, ConditionType.FAILED, error.code, text, facts.now)
+    ended = _ended(status, Phase.FAILED, ConditionType.FAILED, error.code, text, now)
     return replace(ended, error=JobError(error.code, error.message, path), message=text)
 
 
@@ -144,26 +107,39 @@ def wait(status: JobStatus, reason: Reason, message: str, now: dt.datetime) -> J
     return replace(waiting, message=message)
 
 
-def with_pool(status: JobStatus, entry: ActiveStep, pool: str) -> JobStatus:
-    """The job waits for a worker's answer and for nothing else."""
-    text = f"{entry.path} is with pool {pool}" + (f", attempt {entry.attempt}" if entry.attempt > 1 else "")
-    return replace(status.without_condition(ConditionType.WAITING), message=text)
+def explained(status: JobStatus, definition: Definition, now: dt.datetime) -> JobStatus:
+    """Say in one line what a running job waits for, and in a condition where it is not for a worker."""
+    whole = next((g for g in status.groups if "." not in g.path), None)
+    if whole is not None:
+        at_work = whole.started - len(whole.results)
+        failed = f", {whole.failed} failed" if whole.failed else ""
+        text = f"{whole.path}: {len(whole.results)} of {whole.size} done{failed}, {at_work} at work"
+        return replace(status.without_condition(ConditionType.WAITING), message=text)
+    entry = status.active[0] if status.active else None
+    state = None if entry is None else definition.find(entry.path)
+    if entry is None or state is None:
+        return status
+    if entry.not_before is not None and entry.dispatched_at is None:
+        return _for_time(status, entry, state, now)
+    match state:
+        case TaskState(pool=pool) if entry.dispatched_at is not None:
+            attempt = f", attempt {entry.attempt}" if entry.attempt > 1 else ""
+            text = f"{entry.path} is with pool {pool}{attempt}"
+            return replace(status.without_condition(ConditionType.WAITING), message=text)
+        case SignalState(signal=signal):
+            until = f" until {format_time(entry.deadline)}" if entry.deadline else ""
+            return wait(status, Reason.SIGNAL, f"{entry.path} waits for the signal {signal!r}{until}", now)
+        case _:
+            return replace(status.without_condition(ConditionType.WAITING), message=f"{entry.path} is next")
 
 
-def put_entry(status: JobStatus, old: ActiveStep, new: ActiveStep) -> JobStatus:
-    """This status with one active step in the place of another."""
-    return replace(status, active=tuple(new if a == old else a for a in status.active))
-
-
-def step_input(job: Job, status: JobStatus, definition: Definition, state: str) -> Any:
-    """The input of a state: the output of the state before it, the job's input for the first."""
-    before = next((s.name for s in definition.states.values() if s.next == state), None)
-    return job.spec.input if before is None else status.outputs.get(before)
-
-
-def job_ref(job: Job) -> JobRef:
-    """How a message names a Job."""
-    return JobRef(job.namespace, job.name, job.uid)
+def _for_time(status: JobStatus, entry: ActiveStep, state: State, now: dt.datetime) -> JobStatus:
+    until = format_time(entry.not_before) if entry.not_before else ""
+    if isinstance(state, WaitState):
+        return wait(status, Reason.WAIT, f"{entry.path} waits until {until}", now)
+    last = next((h for h in reversed(status.history) if h.seq == entry.seq), None)
+    why = f" ({last.reason}: {last.message or ''})" if last else ""
+    return wait(status, Reason.BACK_OFF, f"{entry.path} failed{why}; attempt {entry.attempt} not before {until}", now)
 
 
 def status_bytes(status: JobStatus) -> int:
@@ -201,8 +177,8 @@ def _fire(
 def _stand_in(state: str) -> Definition:
     """A definition for a Job whose own is gone, so that it can still be failed and cancelled: the state it is in."""
     here = step_of(state) or "gone"
-    only = TaskState(here, "gone", None, None, RetrySpec())
-    return Definition(f"?{here}", here, {here: only})
+    only = TaskState(name=here, pool="gone")
+    return Definition(f"?{here}", Block(here, {here: only}))
 
 
 def _completed(status: JobStatus, output: Any, now: dt.datetime) -> JobStatus:
@@ -214,7 +190,7 @@ def _completed(status: JobStatus, output: Any, now: dt.datetime) -> JobStatus:
 def _ended(status: JobStatus, phase: Phase, kind: ConditionType, reason: str, text: str, now: dt.datetime) -> JobStatus:
     ended = status.without_condition(ConditionType.WAITING)
     ended = ended.with_condition(Condition(kind, True, str(reason), text[:MESSAGE_CHARS], now))  # noqa: FBT003  # a condition's status
-    return replace(ended, phase=phase, active=(), outputs={}, completion_time=now)
+    return replace(ended, phase=phase, active=(), scope=Scope(), scopes=(), groups=(), completion_time=now)
 
 
 def _text(error: StepError) -> str:

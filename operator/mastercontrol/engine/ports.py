@@ -35,6 +35,10 @@ class Rejected(StoreError):
     """The store will never take this (400, 403, 413, or 422 that is no failed `test`): nothing was written."""
 
 
+class Forbidden(Rejected):
+    """We may not (403): nothing was written. Somebody can put that right, and then the same call goes through."""
+
+
 class StoreUnavailable(StoreError):
     """No answer, or one that says nothing of the outcome (time-out, 5xx, 429): it may be written or not."""
 

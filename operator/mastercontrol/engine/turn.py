@@ -31,7 +31,7 @@ from mastercontrol.engine.ports import (
     Reporter,
     Unroutable,
 )
-from mastercontrol.workflow.definition import Definition
+from mastercontrol.workflow.definition import Definition, TaskState
 
 log = logging.getLogger(__name__)
 
@@ -143,7 +143,7 @@ class _Turn:
 
     async def _gather(self, job: Job) -> Facts:
         definition = await self._definition(job)
-        unknown = [p for p in _pools_ahead(job, definition) if not self.outside.pools.known(job.namespace, p)]
+        unknown = [p for p in _pools_ahead(definition) if not self.outside.pools.known(job.namespace, p)]
         found = {p for p in unknown if await self.outside.pools.find(job.namespace, p)}
         epoch = self.outside.broker.epoch
         return Facts(
@@ -162,9 +162,12 @@ class _Turn:
     def _confirmed(self, job: Job, definition: Found, epoch: str | None) -> frozenset[str]:
         found = frozenset(i for i, e in self.cell.confirmed.items() if e == epoch)
         begun = job.status is not None and job.status.sequence > 0
-        if begun or isinstance(definition, Missing) or self.cell.first_step == definition.start:
+        if begun or isinstance(definition, Missing):
             return found
-        return frozenset()  # what was sent first was another state's step
+        # What was sent first may have been another state's step. And only the answer to a first step that is the
+        # first state is known again if the beginning was held up meanwhile, so that it need not be sent again.
+        first = definition.states[definition.start]
+        return found if isinstance(first, TaskState) and self.cell.first_step == first.name else frozenset()
 
     async def _definition(self, job: Job) -> Found:
         status = job.status
@@ -241,23 +244,17 @@ def job_reference(job: Job) -> RawObject:
     }
 
 
-def _pools_ahead(job: Job, definition: Found) -> set[str]:
+def _pools_ahead(definition: Found) -> set[str]:
     """The pools that this turn could send a step to."""
-    if isinstance(definition, Missing):
-        return set()
-    if job.status is None or job.status.sequence == 0:
-        return {definition.states[definition.start].pool}
-    here = [definition.states[a.path] for a in job.status.active if a.path in definition.states]
-    ahead = [definition.states[s.next] for s in here if s.next is not None]
-    return {s.pool for s in (*here, *ahead)}
+    return set() if isinstance(definition, Missing) else {task.pool for task in definition.tasks()}
 
 
 def _pools(job: Job, definition: Definition | Missing) -> tuple[str, ...]:
     """The pools that a Job's steps are with, one entry a step."""
     if isinstance(definition, Missing) or job.status is None:
         return ()
-    sent = [a for a in job.status.active if a.dispatched_at is not None]
-    return tuple(definition.states[a.path].pool for a in sent if a.path in definition.states)
+    found = (definition.find(a.path) for a in job.status.active if a.dispatched_at is not None)
+    return tuple(state.pool for state in found if isinstance(state, TaskState))
 
 
 def _count(before: JobStatus | None, after: JobStatus) -> None:

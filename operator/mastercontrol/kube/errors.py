@@ -8,13 +8,14 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from mastercontrol.engine.ports import Expired, Gone, Refused, Rejected, StoreError, StoreUnavailable
+from mastercontrol.engine.ports import Expired, Forbidden, Gone, Refused, Rejected, StoreError, StoreUnavailable
 
 # The one error of etcd that is final, though it comes as a 500 without a reason: nothing was written, nor will be.
 _TOO_LARGE_FOR_ETCD = "etcdserver: request is too large"
 
 
 _BY_CODE: dict[int, type[StoreError]] = {
+    403: Forbidden,
     401: StoreUnavailable,  # the token is being renewed, or ours no longer counts: nothing to do with this request
     408: StoreUnavailable,
     409: Refused,

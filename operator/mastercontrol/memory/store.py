@@ -78,6 +78,11 @@ class MemoryStore:
         """Merge into an object, as a person's `kubectl patch --type merge` does."""
         return await self._write(lambda: self._objects.merge_patch(kind, namespace, name, patch))
 
+    async def merge_status(self, kind: Kind, namespace: str, name: str, status: dict[str, Any]) -> RawObject:
+        """Merge into the status of an object; a None removes its field."""
+        patch = {"status": status}
+        return await self._write(lambda: self._objects.merge_patch(kind, namespace, name, patch, status=True))
+
     async def remove(self, kind: Kind, namespace: str, name: str, uid: str | None = None) -> None:
         """Delete an object, of that uid if one is given; Gone when there is none."""
         await self._write(lambda: self._objects.delete(kind, namespace, name, uid))
@@ -183,7 +188,7 @@ class MemoryStore:
 
     async def patch_pool_status(self, namespace: str, name: str, status: dict[str, Any]) -> None:
         """See `PoolCluster.patch_pool_status`."""
-        await self._merge_status(POOL, namespace, name, status)
+        await self.merge_status(POOL, namespace, name, status)
 
     async def list_pods(self, namespace: str, selector: str) -> list[RawObject]:
         """See `PoolCluster.list_pods`."""
@@ -205,7 +210,7 @@ class MemoryStore:
 
     async def patch_workflow_status(self, namespace: str, name: str, status: dict[str, Any]) -> None:
         """Merge into the status of a Workflow; a None removes its field."""
-        await self._merge_status(WORKFLOW, namespace, name, status)
+        await self.merge_status(WORKFLOW, namespace, name, status)
 
     async def create_revision(self, manifest: RawObject) -> None:
         """Create a ControllerRevision; one that is there already is a success."""
@@ -228,10 +233,6 @@ class MemoryStore:
             await self.remove(REVISION, namespace, name)
 
     # The network that is not there
-
-    async def _merge_status(self, kind: Kind, namespace: str, name: str, status: dict[str, Any]) -> None:
-        patch = {"status": status}
-        await self._write(lambda: self._objects.merge_patch(kind, namespace, name, patch, status=True))
 
     def _get(self, kind: Kind, namespace: str, name: str) -> RawObject | None:
         if self.faults.is_stale_read():

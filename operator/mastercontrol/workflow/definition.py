@@ -1,32 +1,146 @@
 """The internal representation: what the engine runs, whatever language it was written in.
 
-`compile_workflow` turns the states as their author wrote them into a Definition, and says every fault at once. The
-engine sees Definitions only, so another front-end needs no change there.
+A Definition is a tree of Blocks. A Block is named states and where each leads; Parallel and Map states hold further
+Blocks. The engine sees these values only, so another front-end needs no change there. `compile.py` makes them from
+the states as their author wrote them.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
 
-from mastercontrol.api.workflow import RetrySpec, TaskSpec
+from mastercontrol.api.workflow import RetrySpec
+from mastercontrol.workflow.expressions import Expression
+from mastercontrol.workflow.templates import Template
 
-STATE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,62}\Z")
-POOL_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?\Z")
+MAX_TRANSITIONS = 10_000
+"""Transitions of one job before it fails, unless its Workflow says otherwise: the end of a loop that has none."""
 
 
 @dataclass(frozen=True, slots=True)
-class TaskState:
-    """A step: done by a worker of `pool`, then on to `next` (None: the job is done)."""
+class RetryRule:
+    """For which errors another attempt is made, how often and when. The first rule that matches counts."""
+
+    errors: tuple[str, ...]
+    policy: RetrySpec
+
+
+@dataclass(frozen=True, slots=True)
+class CatchRule:
+    """For which errors the job goes on in another state. The first rule that matches counts."""
+
+    errors: tuple[str, ...]
+    next: str
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """What goes into a state, what comes out of it, and which variables it sets. None: as it is."""
+
+    input: Template | None = None
+    output: Template | None = None
+    assign: Mapping[str, Template] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BaseState:
+    """What all states have. `next` None: the block ends after it."""
 
     name: str
+    next: str | None = None
+    data: Data = Data()  # frozen
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskState(BaseState):
+    """A step: done by a worker of `pool`."""
+
     pool: str
-    next: str | None
-    timeout_seconds: int | None
-    retry: RetrySpec
+    timeout_seconds: int | None = None
+    retry: tuple[RetryRule, ...] = ()
+    catch: tuple[CatchRule, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PassState(BaseState):
+    """Nothing but its data."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChoiceState(BaseState):
+    """On to the state of the first rule whose condition holds, else to `next`; None and no rule: an error."""
+
+    rules: tuple[tuple[Expression, str], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitState(BaseState):
+    """Until a time has come: `seconds` from its beginning, or the timestamp `until`. Exactly one is given."""
+
+    seconds: Template | None = None
+    until: Template | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignalState(BaseState):
+    """Until somebody sends the signal of this name; its payload is the output."""
+
+    signal: str
+    timeout_seconds: int | None = None
+    catch: tuple[CatchRule, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SucceedState(BaseState):
+    """The block ends here, well; at the top, the job."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailState(BaseState):
+    """The block ends here with an error; at the top, the job fails."""
+
+    code: Template
+    message: Template
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParallelState(BaseState):
+    """All branches at once; its output is the list of theirs. One that fails ends the others."""
+
+    branches: tuple[Block, ...]
+    retry: tuple[RetryRule, ...] = ()
+    catch: tuple[CatchRule, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MapState(BaseState):
+    """The block once for each item; its output is the list of theirs. `max_concurrency` 0: all at once."""
+
+    items: Template
+    block: Block
+    max_concurrency: int = 0
+    tolerated_count: int | None = None
+    tolerated_percentage: float | None = None
+    retry: tuple[RetryRule, ...] = ()
+    catch: tuple[CatchRule, ...] = ()
+
+
+State = (
+    TaskState | PassState | ChoiceState | WaitState | SignalState | SucceedState | FailState | ParallelState | MapState
+)
+"""The closed sum of states."""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Named states, and the one to begin with. `needed` says for each state which outputs it or a later one reads."""
+
+    start: str
+    states: Mapping[str, State]
+    needed: Mapping[str, frozenset[str]] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True)
@@ -34,11 +148,50 @@ class Definition:
     """One revision of a Workflow. Two with the same revision are the same."""
 
     revision: str
-    start: str
-    states: Mapping[str, TaskState] = field(compare=False)
+    block: Block = field(compare=False)
+    max_transitions: int = field(default=MAX_TRANSITIONS, compare=False)
 
     def __hash__(self) -> int:
         return hash(self.revision)
+
+    @property
+    def start(self) -> str:
+        """The first state."""
+        return self.block.start
+
+    @property
+    def states(self) -> Mapping[str, State]:
+        """The states at the top."""
+        return self.block.states
+
+    def find(self, path: str) -> State | None:
+        """The state that a path leads to: `charge`, `each[12].resize`; None where there is none."""
+        found = _walk(self, path)
+        return None if found is None else found[1]
+
+    def block_of(self, path: str) -> Block | None:
+        """The block that the state of a path is in."""
+        found = _walk(self, path)
+        return None if found is None else found[0]
+
+    def tasks(self) -> Iterator[TaskState]:
+        """All Task states, those in branches included."""
+        yield from _tasks(self.block)
+
+
+@lru_cache(maxsize=65_536)  # a decision asks for each of the thousand items of a Map, several times
+def _walk(definition: Definition, path: str) -> tuple[Block, State] | None:
+    block = definition.block
+    *outer, last = path.split(".")
+    for part in outer:
+        name, index = split_index(part)
+        state = block.states.get(name)
+        inner = None if state is None else inner_block(state, index)
+        if inner is None:
+            return None
+        block = inner
+    found = block.states.get(split_index(last)[0])
+    return None if found is None else (block, found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,63 +204,35 @@ class Faults:
         return "; ".join(self.messages)
 
 
-def compile_workflow(name: str, states: Sequence[TaskSpec]) -> Definition | Faults:
-    """Give meaning to the states of the Workflow called `name`, or say all that is wrong with them."""
-    faults = [*_name_faults(states), *_next_faults(states)]
-    if not faults:
-        compiled = {s.name: _compile(states, i) for i, s in enumerate(states)}
-        start = states[0].name
-        faults = _path_faults(compiled, start)
-        if not faults:
-            return Definition(_revision(name, states), start, compiled)
-    return Faults(tuple(faults))
+_INDEXED = re.compile(r"(.*)\[(\d+)\]\Z")
 
 
-def _compile(states: Sequence[TaskSpec], index: int) -> TaskState:
-    spec = states[index]
-    following = spec.next
-    if following is None and index + 1 < len(states):
-        following = states[index + 1].name
-    return TaskState(spec.name, spec.pool, following, spec.timeout_seconds, spec.retry)
+def split_index(part: str) -> tuple[str, int | None]:
+    """`each[12]` -> `each`, 12; `charge` -> `charge`, None."""
+    found = _INDEXED.match(part)
+    return (part, None) if found is None else (found[1], int(found[2]))
 
 
-def _name_faults(states: Sequence[TaskSpec]) -> list[str]:
-    faults, seen = [], set[str]()
-    for i, state in enumerate(states):
-        if not STATE_NAME.match(state.name):
-            faults.append(
-                f"spec.states[{i}].name: {state.name!r} is no state name; "
-                "write letters, digits, '_' and '-', at most 63, a letter first"
-            )
-        if not POOL_NAME.match(state.pool):
-            faults.append(f"spec.states[{i}].pool: {state.pool!r} is no name of a WorkerPool")
-        if state.name in seen:
-            faults.append(f"spec.states[{i}].name: {state.name!r} stands twice; give each state its own name")
-        seen.add(state.name)
-    return faults
+def inner_block(state: State, index: int | None) -> Block | None:
+    """The block that runs as branch or item `index` of a state."""
+    match state:
+        case ParallelState(branches=branches) if index is not None and index < len(branches):
+            return branches[index]
+        case MapState(block=block) if index is not None:
+            return block
+        case _:
+            return None
 
 
-def _next_faults(states: Sequence[TaskSpec]) -> list[str]:
-    names = {s.name for s in states}
-    return [
-        f"spec.states[{i}].next: there is no state {s.next!r}; write one of {', '.join(sorted(names))}"
-        for i, s in enumerate(states)
-        if s.next is not None and s.next not in names
-    ]
-
-
-def _path_faults(states: Mapping[str, TaskState], start: str) -> list[str]:
-    path: list[str] = []
-    at: str | None = start
-    while at is not None and at not in path:
-        path.append(at)
-        at = states[at].next
-    faults = [f"spec.states: {n!r} is never reached from {start!r}" for n in states if n not in path]
-    if at is not None:
-        faults.append(f"spec.states: {path[-1]!r} leads back to {at!r}, so a job would never end")
-    return faults
-
-
-def _revision(name: str, states: Sequence[TaskSpec]) -> str:
-    text = json.dumps([asdict(s) for s in states], sort_keys=True, separators=(",", ":"))
-    return f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
+def _tasks(block: Block) -> Iterator[TaskState]:
+    for state in block.states.values():
+        match state:
+            case TaskState():
+                yield state
+            case ParallelState(branches=branches):
+                for branch in branches:
+                    yield from _tasks(branch)
+            case MapState(block=inner):
+                yield from _tasks(inner)
+            case _:
+                pass

@@ -14,7 +14,7 @@ from transitions import MachineError
 from transitions.extensions import HierarchicalMachine
 from transitions.extensions.nesting import NestedState
 
-from mastercontrol.workflow.definition import Definition
+from mastercontrol.workflow.definition import ChoiceState, Definition, FailState, State
 
 BEGIN: Final = "Begin"
 IN_PROGRESS: Final = "InProgress"
@@ -29,7 +29,8 @@ class Trigger(StrEnum):
     """What can move a Job."""
 
     START = "start"  # Begin -> InProgress.<first>: the first step is sent
-    SUCCEED = "succeed"  # InProgress.<x> -> InProgress.<next> or Done: a result says that the step is done
+    SUCCEED = "succeed"  # InProgress.<x> -> InProgress.<next> or Done: the state is done
+    CATCH = "catch"  # InProgress.<x> -> InProgress.<handler>: the state failed, and a catch rule says where to go on
     RETRY = "retry"  # InProgress.<x> -> itself: an attempt failed, another one is due
     FAIL = "fail"  # InProgress -> Failed: an attempt failed for good, or the job's time is over
     CANCEL = "cancel"  # Begin or InProgress -> Cancelled: the user asked for it
@@ -54,20 +55,27 @@ class JobMachine:
 
     def __init__(self, definition: Definition) -> None:
         self.machine = _build(definition)
+        self._known: dict[tuple[str, str], str] = {}
 
-    def fire(self, state: str, trigger: Trigger) -> str:
-        """The state that a trigger leads to.
+    def fire(self, state: str, trigger: Trigger, to: str | None = None) -> str:
+        """The state that a trigger leads to. `to` says where, for triggers that may lead to several.
 
         :raises TriggerRefused: there is no such move, or no such state.
         """
         # The model is not added to the machine: that would hang a method on it for each state of the Workflow, which
         # takes time and fails for a state with the name of a method.
+        event = trigger.value if to is None else _event(trigger, to)
+        # The machine has no conditions, so what it said once it would say again; it takes its time to say it.
+        known = self._known.get((state, event))
+        if known is not None:
+            return known
         model = _Model()
         try:
             self.machine.set_state(state, model)
-            self.machine.trigger_event(model, trigger.value)
+            self.machine.trigger_event(model, event)
         except (MachineError, ValueError, KeyError, AttributeError) as error:
-            raise TriggerRefused(f"{trigger.value} from {state}: {error}") from None
+            raise TriggerRefused(f"{event} from {state}: {error}") from None
+        self._known[state, event] = str(model.state)
         return str(model.state)
 
 
@@ -104,9 +112,27 @@ def _build(definition: Definition) -> HierarchicalMachine:
     machine.add_transition(Trigger.START.value, BEGIN, in_progress(definition.start))
     for state in definition.states.values():
         here = in_progress(state.name)
-        machine.add_transition(Trigger.SUCCEED.value, here, in_progress(state.next) if state.next else DONE)
+        for to in _following(state):
+            machine.add_transition(_event(Trigger.SUCCEED, to), here, to)
+        for rule in getattr(state, "catch", ()):
+            to = in_progress(rule.next)
+            machine.add_transition(_event(Trigger.CATCH, to), here, to)
         machine.add_transition(Trigger.RETRY.value, here, "=")
         machine.add_transition(Trigger.FAIL.value, here, FAILED)
         machine.add_transition(Trigger.CANCEL.value, here, CANCELLED)
     machine.add_transition(Trigger.CANCEL.value, BEGIN, CANCELLED)
     return machine
+
+
+def _event(trigger: Trigger, to: str) -> str:
+    return f"{trigger.value} {to}"
+
+
+def _following(state: State) -> set[str]:
+    """Where a state leads when it is done."""
+    if isinstance(state, FailState):
+        return set()
+    names = {state.next}
+    if isinstance(state, ChoiceState):
+        names |= {name for _, name in state.rules}
+    return {DONE if name is None else in_progress(name) for name in names}

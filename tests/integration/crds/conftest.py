@@ -14,7 +14,7 @@ from kubernetes import client, config
 
 ROOT = Path(__file__).parents[3]
 GROUP = "mastercontrol.dev"
-PLURALS = {"Job": "mcpjobs", "Workflow": "mcpworkflows", "WorkerPool": "mcpworkerpools"}
+PLURALS = {"Job": "mcpjobs", "Workflow": "mcpworkflows", "WorkerPool": "mcpworkerpools", "Schedule": "mcpschedules"}
 
 Kubectl = Callable[..., "subprocess.CompletedProcess[str]"]
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from mastercontrol.api.workflow import parse_spec
+
 Refusal = Callable[..., str]
 Create = Callable[..., dict[str, Any]]
 
@@ -25,13 +27,101 @@ def test_the_input_of_a_job_may_be_null(create: Create) -> None:
 
 def test_a_job_needs_no_more_than_a_workflow(create: Create) -> None:
     made = create("Job", {"workflow": "order-v2.eu"})
-    assert made["spec"] == {"workflow": "order-v2.eu", "suspend": False, "cancel": False}
+    assert made["spec"] == {"workflow": "order-v2.eu", "suspend": False, "cancel": False, "signals": []}
 
 
 def test_a_state_needs_no_more_than_a_name_and_a_pool(create: Create) -> None:
     made = create("Workflow", {"states": [{"name": "chargeCard", "pool": "payments"}]})
-    retry = {"limit": 3, "backoffSeconds": 1, "backoffRate": 2, "maxBackoffSeconds": 300, "jitter": "full"}
-    assert made["spec"]["states"] == [{"name": "chargeCard", "type": "Task", "pool": "payments", "retry": retry}]
+    assert made["spec"]["states"] == [{"name": "chargeCard", "type": "Task", "pool": "payments"}]
+    assert made["spec"]["maxTransitions"] == 10_000
+
+
+STATES: dict[str, dict[str, Any]] = {
+    "Task": {
+        "pool": "p",
+        "timeoutSeconds": 30,
+        "retry": {
+            "rules": [{"errors": ["Busy"], "limit": 9, "jitter": "none"}, {"errors": ["States.ALL"], "limit": 0}],
+            "limit": 1,
+            "backoffSeconds": 0.5,
+            "backoffRate": 1.5,
+            "maxBackoffSeconds": 5,
+            "jitter": "none",
+        },
+        "catch": [{"errors": ["States.Timeout", "Gone"], "next": "last"}],
+        "input": {"sku": "${job.input.sku}", "none": None, "list": [1, 2.5, True]},
+        "output": None,
+        "assign": {"tries": "${vars.tries + 1}", "none": None, "all": [{}]},
+        "next": "last",
+    },
+    "Pass": {"output": "${input}", "end": False},
+    "Choice": {"choices": [{"when": "input.n > 1", "next": "first"}], "default": "last", "input": None},
+    "Wait": {"seconds": 30},
+    "Wait for an expression": {"seconds": "${input.seconds}"},
+    "Wait until": {"until": "2030-01-31T12:00:00Z"},
+    "Signal": {"signal": "approved", "timeoutSeconds": 60, "catch": [{"errors": ["States.ALL"], "next": "last"}]},
+    "Parallel": {
+        "branches": [{"states": [{"name": "a", "pool": "p", "free": ["form", None]}]}, {"states": [{"name": "a"}]}],
+        "retry": {"rules": [{"errors": ["Busy"]}]},
+        "catch": [{"errors": ["States.ALL"], "next": "last"}],
+    },
+    "Map": {
+        "items": "${input.items}",
+        "states": [{"name": "a", "type": "Map", "items": [1, None], "states": [{"name": "b", "pool": "p"}]}],
+        "maxConcurrency": 5,
+        "toleratedFailureCount": 2,
+        "toleratedFailurePercentage": 12.5,
+        "retry": {"limit": 1},
+        "catch": [{"errors": ["States.ExceedToleratedFailureThreshold"], "next": "last"}],
+    },
+    "Map of a list": {"items": [{"n": 1}, None, "x"], "states": [{"name": "a", "pool": "p"}]},
+    "Succeed": {"output": {"done": True}},
+    "Fail": {"code": "OutOfStock", "message": "no ${input.sku} left"},
+}
+
+
+@pytest.mark.parametrize("kind", STATES)
+def test_everything_that_a_state_can_say_is_kept_and_nothing_added(kind: str, create: Create) -> None:
+    state = {"name": "first", "type": kind.split(maxsplit=1)[0], **STATES[kind]}
+    made = create("Workflow", {"maxTransitions": 5, "states": [state, {"name": "last", "type": "Succeed"}]})
+    assert made["spec"] == {"maxTransitions": 5, "states": [state, {"name": "last", "type": "Succeed"}]}
+
+
+def test_the_operator_reads_what_the_cluster_keeps_of_a_state(create: Create) -> None:
+    for kind, state in STATES.items():
+        own = {"name": "first", "type": kind.split(maxsplit=1)[0], **state}
+        kept = create("Workflow", {"states": [own, {"name": "last", "type": "Succeed"}]})["spec"]
+        if kind != "Parallel":  # its inner states are wrong on purpose here: the cluster does not look into them
+            assert parse_spec(kept).states[0].type == own["type"]
+
+
+def test_a_state_may_lead_back(create: Create) -> None:
+    states = [{"name": "a", "pool": "p"}, {"name": "b", "pool": "p", "next": "a"}]
+    assert create("Workflow", {"states": states})["spec"]["states"][1]["next"] == "a"
+
+
+@pytest.mark.parametrize("rules", [10, 20, 21, 50])
+def test_a_large_workflow_is_checked_within_the_api_server_s_budget(rules: int, create: Create) -> None:
+    names = ["s" * 60 + f"{i:03}" for i in range(200)]
+    choices = [{"when": "true", "next": names[-1]}] * rules
+    catch = [{"errors": ["States.ALL"], "next": names[-1]}] * rules
+    states: list[dict[str, Any]] = []
+    for i, name in enumerate(names):
+        if i % 2:
+            states.append({"name": name, "type": "Choice", "choices": choices, "default": names[-1]})
+        else:
+            states.append({"name": name, "pool": "p" * 40, "catch": catch, "next": names[-1]})
+    assert len(create("Workflow", {"states": states})["spec"]["states"]) == 200
+
+
+def test_the_last_of_2000_choices_is_checked(create: Create, refusal: Refusal) -> None:
+    names = ["s" * 60 + f"{i:03}" for i in range(200)]
+    choice: dict[str, Any] = {"type": "Choice", "default": names[-1]}
+    choices = [{"when": "true", "next": names[-1]}] * 10
+    states: list[dict[str, Any]] = [{"name": name, **choice, "choices": choices} for name in names]
+    states[-1] = {"name": names[-1], **choice, "choices": [*choices[:-1], {"when": "true", "next": "nowhere"}]}
+    message = f'a choice of state "{names[-1]}" leads to no state. Write the name of one of the states.'
+    assert message in refusal(create, "Workflow", {"states": states})
 
 
 def test_a_workflow_may_have_200_states_that_each_name_another(create: Create) -> None:

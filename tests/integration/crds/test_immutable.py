@@ -74,6 +74,44 @@ def test_a_cancel_cannot_be_taken_back(create: Create, patch: Patch, refusal: Re
     assert patch(job, {"suspend": True})["spec"]["cancel"] is True
 
 
+SIGNALS: list[dict[str, Any]] = [{"name": "a"}, {"name": "a", "payload": {"x": [1, None]}}, {"name": "b", "payload": 0}]
+SIGNALS_MESSAGE = "signals that were sent cannot be changed or removed, as states may have taken them. Write new ones"
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        None,
+        [],
+        SIGNALS[:2],
+        SIGNALS[::-1],
+        [*SIGNALS[:2], {"name": "c", "payload": 0}],
+        [*SIGNALS[:2], {"name": "b", "payload": 1}],
+        [*SIGNALS[:2], {"name": "b"}],
+        [SIGNALS[0], {"name": "a", "payload": {"x": [1, 2]}}, SIGNALS[2]],
+        [{"name": "new"}, *SIGNALS],
+    ],
+    ids=str,
+)
+def test_a_signal_that_was_sent_stays(after: Any, create: Create, patch: Patch, refusal: Refusal) -> None:
+    job = create("Job", {"workflow": "w", "signals": SIGNALS}, keep=True)
+    assert SIGNALS_MESSAGE in refusal(patch, job, {"signals": after})
+
+
+def test_signals_may_be_added_at_the_end(create: Create, patch: Patch) -> None:
+    job = create("Job", {"workflow": "w", "input": {"x": 1}}, keep=True)
+    job = patch(job, {"signals": SIGNALS})
+    job = patch(job, {"signals": [*SIGNALS, {"name": "c"}, {"name": "c"}]})
+    assert patch(job, {"suspend": True})["spec"]["signals"] == [*SIGNALS, {"name": "c"}, {"name": "c"}]
+
+
+def test_the_largest_number_of_signals_is_checked_to_the_last(create: Create, patch: Patch, refusal: Refusal) -> None:
+    signals = [{"name": f"s{i}", "payload": {"list": [i] * 50, "text": "x" * 1000}} for i in range(256)]
+    job = create("Job", {"workflow": "w", "signals": signals}, keep=True)
+    assert patch(job, {"suspend": True})["spec"]["suspend"] is True
+    assert SIGNALS_MESSAGE in refusal(patch, job, {"signals": [*signals[:-1], {"name": "s255"}]})
+
+
 def test_a_workflow_can_be_changed(create: Create, patch: Patch) -> None:
     made = create("Workflow", {"states": [{"name": "a", "pool": "p"}]}, keep=True)
     assert patch(made, {"states": [{"name": "b", "pool": "q"}]})["spec"]["states"][0]["name"] == "b"

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from mastercontrol.api.job import parse_status
+from unit.api.full import FULL
 
 Kubectl = Callable[..., "subprocess.CompletedProcess[str]"]
 Create = Callable[..., dict[str, Any]]
@@ -37,8 +41,9 @@ def columns(kubectl: Kubectl, namespace: str, target: str, *options: str) -> dic
         ("mcpjobs.spec", "any JSON value"),
         ("mcpjobs.spec.ttlSecondsAfterFinished", "Seconds after the end of the run at which the Job is deleted"),
         ("mcpjobs.status.active", "One attempt at one step"),
-        ("mcpworkflows.spec.states.retry", "How often a failed step is tried again"),
+        ("mcpworkflows.spec.states.retry", "how often it is tried again when it failed"),
         ("mcpworkerpools.spec.template.volumes", "exactly one of claimName, configMap, secret and emptyDir"),
+        ("mcpschedules.spec.concurrencyPolicy", "it is held back until the earlier one has ended"),
     ],
 )
 def test_kubectl_explain_explains(path: str, text: str, kubectl: Kubectl, namespace: str) -> None:
@@ -47,7 +52,7 @@ def test_kubectl_explain_explains(path: str, text: str, kubectl: Kubectl, namesp
 
 
 def test_the_kinds_have_short_names_and_a_category(kubectl: Kubectl, namespace: str) -> None:
-    for name in ("mcpj", "mcpwf", "mcpwp", "mcp", "mcpjob", "mcpworkflow", "mcpworkerpool"):
+    for name in ("mcpj", "mcpwf", "mcpwp", "mcps", "mcp", "mcpjob", "mcpworkflow", "mcpworkerpool", "mcpschedule"):
         assert kubectl("get", "-n", namespace, name).returncode == 0
 
 
@@ -79,38 +84,24 @@ def test_a_job_shows_where_it_is_and_why(kubectl: Kubectl, namespace: str, creat
 
 def test_a_full_status_of_a_job_is_kept(kubectl: Kubectl, namespace: str, create: Create) -> None:
     create("Job", {"workflow": "order"}, "full", keep=True)
-    time = "2026-01-01T00:00:00.123Z"
-    status = {
-        "state": "Failed",
-        "phase": "Failed",
-        "revision": "order-6b9f",
-        "sequence": 3,
-        "brokerEpoch": "1f3a9c2e",
-        "active": [{"path": "a", "seq": 1, "attempt": 1, "notBefore": time, "dispatchedAt": time, "deadline": time}],
-        "outputs": {"reserve": {"free": ["form", 1, None]}, "count": 3},
-        "conditions": [
-            {"type": "Failed", "status": "True", "reason": "Timeout", "message": "late", "lastTransitionTime": time}
-        ],
-        "history": [
-            {
-                "seq": 3,
-                "time": time,
-                "state": "Failed",
-                "reason": "Timeout",
-                "attempt": 2,
-                "message": "m",
-                "worker": "w",
-            }
-        ],
-        "startTime": time,
-        "completionTime": time,
-        "observedGeneration": 1,
-        "output": [1, {"two": 2}],
-        "error": {"code": "Timeout", "message": "late", "state": "charge"},
-        "message": "charge failed: late",
-    }
-    write_status(kubectl, namespace, "mcpjob/full", status)
-    assert json.loads(kubectl("get", "-n", namespace, "mcpjob/full", "-o", "json").stdout)["status"] == status
+    # As the operator writes it: a merge patch would take what is null for something to be removed.
+    change = [{"op": "add", "path": "/status", "value": FULL.to_raw()}]
+    options = ("--subresource=status", "--type=json", "-p", json.dumps(change))
+    kubectl("patch", "-n", namespace, "mcpjob/full", *options)
+    kept = json.loads(kubectl("get", "-n", namespace, "mcpjob/full", "-o", "json").stdout)["status"]
+    assert kept == FULL.to_raw()
+    assert parse_status(kept) == FULL
+
+
+def test_a_signal_is_sent_by_one_command_whether_there_are_others_or_not(
+    kubectl: Kubectl, namespace: str, create: Create
+) -> None:
+    create("Job", {"workflow": "order"}, "signalled", keep=True)
+    for payload in ({"by": "ann"}, None):
+        change = [{"op": "add", "path": "/spec/signals/-", "value": {"name": "approved", "payload": payload}}]
+        kubectl("patch", "-n", namespace, "mcpjob/signalled", "--type=json", "-p", json.dumps(change))
+    kept = json.loads(kubectl("get", "-n", namespace, "mcpjob/signalled", "-o", "json").stdout)["spec"]["signals"]
+    assert [s.get("payload") for s in kept] == [{"by": "ann"}, None]
 
 
 @pytest.mark.parametrize("output", ["text", 0, False, {}, [None]], ids=repr)
@@ -149,6 +140,21 @@ def test_a_workflow_shows_whether_it_can_be_run(kubectl: Kubectl, namespace: str
     write_status(kubectl, namespace, "mcpwf/shown", {"revision": "shown-1", "conditions": [ready]})
     seen = columns(kubectl, namespace, "mcpwf/shown")
     assert (seen["READY"], seen["REVISION"]) == ("True", "shown-1")
+
+
+def test_a_schedule_shows_what_runs_and_when_the_next_run_is(kubectl: Kubectl, namespace: str, create: Create) -> None:
+    template = {"spec": {"workflow": "order"}}
+    create("Schedule", {"schedule": "@daily", "timeZone": "Etc/UTC", "jobTemplate": template}, "shown", keep=True)
+    ready = {"type": "Ready", "status": "True", "reason": "Ready", "message": "the next run is at noon"}
+    time = "2026-01-01T00:00:00.000Z"
+    write_status(
+        kubectl, namespace, "mcps/shown", {"active": ["shown-1"], "lastScheduleTime": time, "conditions": [ready]}
+    )
+    head, row = kubectl("get", "-n", namespace, "mcps/shown").stdout.splitlines()
+    cells = dict(zip(re.split(r" {2,}", head.strip()), re.split(r" {2,}", row.strip()), strict=True))
+    assert list(cells) == ["NAME", "SCHEDULE", "TIMEZONE", "SUSPEND", "ACTIVE", "LAST SCHEDULE", "WHY", "AGE"]
+    assert [cells[c] for c in ("SCHEDULE", "TIMEZONE", "SUSPEND")] == ["@daily", "Etc/UTC", "false"]
+    assert (cells["ACTIVE"], cells["WHY"]) == ('["shown-1"]', "the next run is at noon")
 
 
 def test_a_pool_without_autoscaling_is_scaled_by_kubectl(kubectl: Kubectl, namespace: str, create: Create) -> None:

@@ -29,6 +29,49 @@ def env(**variable: Any) -> dict[str, Any]:
     return pool({"env": [{"name": "A", **variable}]})
 
 
+CHOICE: dict[str, Any] = {"type": "Choice", "choices": [{"when": "true", "next": "end"}], "default": "end"}
+END: list[dict[str, Any]] = [{"name": "end", "type": "Succeed"}]
+
+# What each type needs, to which one field too many is added.
+NEEDED: dict[str, dict[str, Any]] = {
+    "Task": {"pool": "p"},
+    "Pass": {},
+    "Choice": CHOICE,
+    "Wait": {"seconds": 1},
+    "Signal": {},
+    "Parallel": {"branches": [{"states": END}]},
+    "Map": {"items": [], "states": END},
+    "Succeed": {},
+    "Fail": {},
+}
+# Each field that not all types have: a value, and the types that have it.
+FIELDS: dict[str, tuple[Any, tuple[str, ...]]] = {
+    "pool": ("p", ("Task",)),
+    "timeoutSeconds": (1, ("Task", "Signal")),
+    "retry": ({}, ("Task", "Parallel", "Map")),
+    "catch": ([], ("Task", "Signal", "Parallel", "Map")),
+    "choices": (CHOICE["choices"], ("Choice",)),
+    "default": ("end", ("Choice",)),
+    "seconds": (1, ("Wait",)),
+    "until": ("2030-01-31T12:00:00Z", ("Wait",)),
+    "signal": ("go", ("Signal",)),
+    "branches": ([{"states": END}], ("Parallel",)),
+    "items": ([1], ("Map",)),
+    "states": (END, ("Map",)),
+    "maxConcurrency": (1, ("Map",)),
+    "toleratedFailureCount": (1, ("Map",)),
+    "toleratedFailurePercentage": (1, ("Map",)),
+    "code": ("Gone", ("Fail",)),
+    "message": ("gone", ("Fail",)),
+}
+UNIONS = [(kind, field) for kind in NEEDED for field, (_, kinds) in FIELDS.items() if kind not in kinds]
+
+
+def only(kind: str, **fields: Any) -> dict[str, Any]:
+    """A Workflow's spec with a state of a type that has these fields only, and an end."""
+    return {"states": [{"name": "a", "type": kind, **fields}, *END]}
+
+
 JOBS: dict[str, tuple[dict[str, Any], str]] = {
     "no workflow": ({}, "spec.workflow: Required value"),
     "a workflow in capitals": ({"workflow": "Order"}, '"Order" cannot be the name of a Workflow. Write lower case'),
@@ -37,6 +80,10 @@ JOBS: dict[str, tuple[dict[str, Any], str]] = {
     "no time at all": ({"workflow": "w", "activeDeadlineSeconds": 0}, "should be greater than or equal to 1"),
     "a negative time": ({"workflow": "w", "ttlSecondsAfterFinished": -1}, "should be greater than or equal to 0"),
     "a word for a flag": ({"workflow": "w", "suspend": "yes"}, 'must be of type boolean: "string"'),
+    "a signal without a name": ({"workflow": "w", "signals": [{"payload": 1}]}, "signals[0].name: Required value"),
+    "a signal with an empty name": ({"workflow": "w", "signals": [{"name": ""}]}, "should be at least 1 chars long"),
+    "a signal with something else": ({"workflow": "w", "signals": [{"name": "a", "by": 1}]}, 'unknown field "spec.sig'),
+    "too many signals": ({"workflow": "w", "signals": [{"name": "a"}] * 257}, "must have at most 256 items"),
     "a misspelt field": ({"workflow": "w", "inputs": {}}, 'unknown field "spec.inputs"'),
 }
 
@@ -51,12 +98,70 @@ WORKFLOWS: dict[str, tuple[dict[str, Any], str]] = {
         'state "pay" needs a pool. Write pool and the name of the WorkerPool whose workers do the step.',
     ),
     "a pool that can't be one": (states({"pool": "My_Pool"}), '"My_Pool" cannot be the name of a WorkerPool. Write'),
-    "a kind of state that is not there": (states({"type": "Choice"}), 'supported values: "Task"'),
+    "a kind of state that is not there": (states({"type": "Task2"}), 'supported values: "Task", "Pass", "Choice"'),
     "a next that is no state": (
         states({"name": "a", "next": "c"}, {"name": "b"}),
         'next of state "a" is "c", and no state has that name. Write the name of one of the states, or leave next out',
     ),
-    "a next that is itself": (states({}, {"name": "b", "next": "b"}), 'next of state "b" is the state itself. Write'),
+    "a default that is no state": (
+        {"states": [{"name": "a", **CHOICE, "default": "c"}, *END]},
+        'default of state "a" is "c", and no state has that name. Write the name of one of the states.',
+    ),
+    "a choice that leads nowhere": (
+        {"states": [{"name": "a", **CHOICE, "choices": [{"when": "true", "next": "c"}]}, *END]},
+        'a choice of state "a" leads to no state. Write the name of one of the states.',
+    ),
+    "a catch rule that leads nowhere": (
+        states({"name": "a", "catch": [{"errors": ["States.ALL"], "next": "c"}]}),
+        'a catch rule of state "a" leads to no state. Write the name of one of the states.',
+    ),
+    "next and end": (
+        states({"name": "a", "next": "b", "end": True}, {"name": "b"}),
+        'state "a" has both next and end. Write next, or end: true, not both.',
+    ),
+    "a choice with a next": (
+        {"states": [{"name": "a", **CHOICE, "next": "end"}, *END]},
+        'state "a" is a Choice, which has no next and no end. Write where it leads in choices and default.',
+    ),
+    "a choice with an end": (
+        {"states": [{"name": "a", **CHOICE, "end": True}, *END]},
+        'state "a" is a Choice, which has no next and no end. Write where it leads in choices and default.',
+    ),
+    "an end with a next": (
+        {"states": [{"name": "a", "type": "Succeed", "next": "end"}, *END]},
+        'state "a" is a Succeed, which has no next and no end. Write a Pass to go on from there.',
+    ),
+    "a choice without choices": (only("Choice", default="end"), 'state "a" needs choices. Write a list of rules'),
+    "a choice with no choice": (only("Choice", default="end", choices=[]), "should have at least 1 items"),
+    "a choice without a default": (
+        only("Choice", choices=CHOICE["choices"]),
+        'state "a" needs a default. Write the name of the state to go to when no rule holds.',
+    ),
+    "a choice without a condition": (only("Choice", default="end", choices=[{"next": "end"}]), "when: Required value"),
+    "a wait for nothing": (only("Wait"), 'state "a" needs to know how long. Write either seconds or until, one of'),
+    "a wait for two times": (
+        only("Wait", seconds=1, until="2030-01-31T12:00:00Z"),
+        'state "a" needs to know how long. Write either seconds or until, one of them.',
+    ),
+    "a wait of less than no time": (only("Wait", seconds=-1), "write whole seconds from 0 to 316224000 (3660 days)"),
+    "a wait for too long": (only("Wait", seconds=316224001), "write whole seconds from 0 to 316224000 (3660 days)"),
+    "a wait of half a second": (only("Wait", seconds=0.5), "seconds"),
+    "a parallel without branches": (only("Parallel"), 'state "a" needs branches. Write a list of them, each with'),
+    "a parallel with no branch": (only("Parallel", branches=[]), "should have at least 1 items"),
+    "a branch without states": (only("Parallel", branches=[{}]), "branches[0].states: Required value"),
+    "a branch with no state": (only("Parallel", branches=[{"states": []}]), "should have at least 1 items"),
+    "a state in a branch that is a text": (only("Parallel", branches=[{"states": ["a"]}]), "must be of type object"),
+    "a map without items": (only("Map", states=END), 'state "a" needs items. Write an expression in ${} that gives a'),
+    "a map without states": (only("Map", items=[]), 'state "a" needs states. Write those that each item goes through'),
+    "more than all failures": (only("Map", items=[], states=END, toleratedFailurePercentage=101), "or equal to 100"),
+    "a rule for no error": (states({"retry": {"rules": [{"errors": []}]}}), "should have at least 1 items"),
+    "a rule for what is not said": (states({"retry": {"rules": [{"limit": 1}]}}), "errors: Required value"),
+    "a rule that waits above its cap": (
+        states({"retry": {"rules": [{"errors": ["X"], "backoffSeconds": 9, "maxBackoffSeconds": 3}]}}),
+        "Write a maxBackoffSeconds of at least backoffSeconds.",
+    ),
+    "no transition at all": ({**states({}), "maxTransitions": 0}, "should be greater than or equal to 1"),
+    "too many transitions": ({**states({}), "maxTransitions": 1_000_001}, "should be less than or equal to 1000000"),
     "no time at all": (states({"timeoutSeconds": 0}), "should be greater than or equal to 1"),
     "a negative limit": (states({"retry": {"limit": -1}}), "should be greater than or equal to 0"),
     "too many attempts": (states({"retry": {"limit": 101}}), "should be less than or equal to 100"),
@@ -67,7 +172,7 @@ WORKFLOWS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a back-off above the cap's default": (
         states({"name": "a", "retry": {"backoffSeconds": 600}}),
-        'state "a" waits longer before its second attempt than its maxBackoffSeconds (300 unless written) allows.',
+        "(backoffSeconds, 1 unless written) is longer than maxBackoffSeconds (300 unless written) allows. Write a",
     ),
     "a jitter that is not there": (states({"retry": {"jitter": "some"}}), 'supported values: "full", "none"'),
     "a misspelt field": (states({"timeout": 5}), 'unknown field "spec.states[0].timeout"'),
@@ -145,6 +250,19 @@ def test_a_wrong_job_is_refused(case: str, create: Create, refusal: Refusal) -> 
 def test_a_wrong_workflow_is_refused(case: str, create: Create, refusal: Refusal) -> None:
     spec, message = WORKFLOWS[case]
     assert message in refusal(create, "Workflow", spec)
+
+
+@pytest.mark.parametrize("kind", NEEDED)
+def test_a_state_needs_no_more_than_these_tests_give_it(kind: str, create: Create) -> None:
+    assert create("Workflow", only(**{"kind": kind, **{k: v for k, v in NEEDED[kind].items() if k != "type"}}))
+
+
+@pytest.mark.parametrize(("kind", "field"), UNIONS)
+def test_a_field_of_another_type_of_state_is_refused(kind: str, field: str, create: Create, refusal: Refusal) -> None:
+    value, kinds = FIELDS[field]
+    said = refusal(create, "Workflow", {"states": [{"name": "a", "type": kind, **NEEDED[kind], field: value}, *END]})
+    assert f'state "a" is a {kind}, which has no {field}. Write it in a {kinds[0]}' in said
+    assert f"spec.states[0].{field}" in said
 
 
 @pytest.mark.parametrize("case", POOLS)

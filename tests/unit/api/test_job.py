@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,9 +14,11 @@ from hypothesis import strategies as st
 from mastercontrol.api.job import (
     ActiveStep,
     Condition,
+    Group,
     HistoryEntry,
     JobError,
     JobStatus,
+    Scope,
     parse_job,
     parse_spec,
     parse_status,
@@ -41,6 +44,21 @@ entries = st.builds(
     not_before=st.none() | times,
     dispatched_at=st.none() | times,
     deadline=st.none() | times,
+    cause=st.none() | counts,
+    tried=st.lists(counts, max_size=3).map(tuple),
+)
+objects = st.dictionaries(names, json_values, max_size=2)
+scopes = st.builds(Scope, after=st.none() | names, outputs=objects, variables=objects, error=st.none() | objects)
+groups = st.builds(
+    Group,
+    path=names,
+    seq=counts,
+    size=counts,
+    started=counts,
+    failed=counts,
+    attempt=st.integers(1, 100),
+    tried=st.lists(counts, max_size=3).map(tuple),
+    results=st.dictionaries(counts, json_values, max_size=3),
 )
 conditions = st.builds(
     Condition, st.sampled_from(ConditionType), st.booleans(), st.text(max_size=9), st.text(max_size=9), times
@@ -56,7 +74,10 @@ statuses = st.builds(
     sequence=counts,
     broker_epoch=st.none() | names,
     active=st.lists(entries, max_size=2).map(tuple),
-    outputs=st.dictionaries(names, json_values, max_size=2),
+    scope=scopes,
+    scopes=st.lists(st.builds(replace, scopes, path=names), max_size=2).map(tuple),
+    groups=st.lists(groups, max_size=2).map(tuple),
+    signals_taken=st.lists(counts, max_size=3).map(tuple),
     conditions=st.lists(conditions, max_size=3).map(tuple),
     history=st.lists(lines, max_size=3).map(tuple),
     start_time=st.none() | times,

@@ -8,21 +8,22 @@ import pytest
 
 from mastercontrol.api.pool import parse_pool
 from mastercontrol.api.values import InvalidObject
-from mastercontrol.api.workflow import RetrySpec, parse_states, parse_workflow
+from mastercontrol.api.workflow import RetryRuleSpec, RetrySpec, parse_spec, parse_workflow
 
 
 def test_a_short_state_gets_its_defaults() -> None:
-    (state,) = parse_states({"states": [{"name": "a", "pool": "p"}]})
+    (state,) = parse_spec({"states": [{"name": "a", "pool": "p"}]}).states
     assert (state.name, state.pool, state.next, state.timeout_seconds) == ("a", "p", None, None)
-    assert state.retry == RetrySpec(limit=3, backoff_seconds=1, backoff_rate=2, max_backoff_seconds=300, jitter=True)
+    policy = RetrySpec(limit=3, backoff_seconds=1, backoff_rate=2, max_backoff_seconds=300, jitter=True)
+    assert state.retry == (RetryRuleSpec(("States.ALL",), policy),)
 
 
 def test_every_field_of_a_state_is_read() -> None:
     retry = {"limit": 5, "backoffSeconds": 0.5, "backoffRate": 3, "maxBackoffSeconds": 60, "jitter": "none"}
     state = {"name": "a", "type": "Task", "pool": "p", "next": "b", "timeoutSeconds": 30, "retry": retry}
-    (read,) = parse_states({"states": [state]})
+    (read,) = parse_spec({"states": [state]}).states
     assert (read.next, read.timeout_seconds) == ("b", 30)
-    assert read.retry == RetrySpec(5, 0.5, 3, 60, jitter=False)
+    assert read.retry == (RetryRuleSpec(("States.ALL",), RetrySpec(5, 0.5, 3, 60, jitter=False)),)
 
 
 STATE = {"name": "a", "pool": "p"}
@@ -38,25 +39,27 @@ STATE = {"name": "a", "pool": "p"}
         ({"states": [STATE], "start": "a"}, r"spec\.start"),
         ({"states": ["a"]}, r"spec\.states\[0\]"),
         ({"states": [STATE, {"name": "b"}]}, r"spec\.states\[1\]\.pool"),
-        ({"states": [{**STATE, "type": "Choice"}]}, r"spec\.states\[0\]\.type"),
+        ({"states": [{**STATE, "type": "Choose"}]}, r"spec\.states\[0\]\.type"),
         ({"states": [{**STATE, "timeout": 3}]}, r"spec\.states\[0\]\.timeout"),
         ({"states": [{**STATE, "timeoutSeconds": 0}]}, r"spec\.states\[0\]\.timeoutSeconds"),
         ({"states": [{**STATE, "retry": {"limit": -1}}]}, r"spec\.states\[0\]\.retry\.limit"),
         ({"states": [{**STATE, "retry": {"backoffRate": 0.5}}]}, r"spec\.states\[0\]\.retry\.backoffRate"),
+        ({"states": [{**STATE, "retry": {"backoffSeconds": 301}}]}, r"spec\.states\[0\]\.retry\.maxBackoffSeconds"),
+        ({"states": [{**STATE, "catch": [{"errors": ["X"], "next": "a"}] * 51}]}, r"spec\.states\[0\]\.catch: .* 50"),
         ({"states": [{**STATE, "retry": {"jitter": "some"}}]}, r"spec\.states\[0\]\.retry\.jitter"),
         ({"states": [{**STATE, "retry": {"times": 3}}]}, r"spec\.states\[0\]\.retry\.times"),
     ],
 )
 def test_a_wrong_workflow_is_refused_by_the_name_of_its_field(spec: dict[str, Any], field: str) -> None:
     with pytest.raises(InvalidObject, match=field):
-        parse_states(spec)
+        parse_spec(spec)
 
 
 def test_a_workflow_object_is_read() -> None:
     meta = {"namespace": "shop", "name": "order", "uid": "w", "generation": 4}
     workflow = parse_workflow({"metadata": meta, "spec": {"states": [STATE]}})
     assert (workflow.namespace, workflow.name, workflow.uid, workflow.generation) == ("shop", "order", "w", 4)
-    assert [s.name for s in workflow.states] == ["a"]
+    assert [s.name for s in workflow.spec.states] == ["a"]
 
 
 # -- pools

@@ -6,12 +6,13 @@ import datetime as dt
 from dataclasses import replace
 from typing import Any
 
-from mastercontrol.api.job import Job, JobSpec, JobStatus, parse_status
+from mastercontrol.api.job import ActiveStep, Job, JobSpec, JobStatus, parse_status
 from mastercontrol.api.names import ConditionType
-from mastercontrol.api.workflow import RetrySpec, TaskSpec
+from mastercontrol.api.workflow import RetryRuleSpec, RetrySpec, StateSpec, WorkflowSpec, parse_spec
 from mastercontrol.engine.decide import decide
 from mastercontrol.engine.facts import Decision, Facts, Limits, Missing, Note, Result
-from mastercontrol.workflow.definition import Definition, compile_workflow
+from mastercontrol.workflow.compile import compile_workflow
+from mastercontrol.workflow.definition import Definition
 from mastercontrol_worker.contract import Failed, StepError, StepMessage, Succeeded
 
 NOW = dt.datetime(2030, 1, 1, 12, 0, tzinfo=dt.UTC)
@@ -24,15 +25,55 @@ def seconds(number: float) -> dt.timedelta:
     return dt.timedelta(seconds=number)
 
 
-def task(name: str, *, timeout: int | None = None, retry: RetrySpec = PLAIN) -> TaskSpec:
+def task(name: str, *, timeout: int | None = None, retry: RetrySpec = PLAIN) -> StateSpec:
     """A state whose pool has the name of the state with `-pool` behind it."""
-    return TaskSpec(name, f"{name}-pool", None, timeout, retry)
+    rules = (RetryRuleSpec(("States.ALL",), retry),)
+    return StateSpec(path=f"states.{name}", name=name, pool=f"{name}-pool", timeout_seconds=timeout, retry=rules)
 
 
-def chain(*states: TaskSpec | str, name: str = "order") -> Definition:
-    compiled = compile_workflow(name, [task(s) if isinstance(s, str) else s for s in states])
+def chain(*states: StateSpec | str, name: str = "order") -> Definition:
+    compiled = compile_workflow(name, WorkflowSpec(tuple(task(s) if isinstance(s, str) else s for s in states)))
     assert isinstance(compiled, Definition), compiled
     return compiled
+
+
+Raw = dict[str, Any]
+"""A state as its author writes it."""
+
+
+def written(*states: Raw, name: str = "order", **spec: Any) -> Definition:
+    """The Definition of states as their author writes them."""
+    compiled = compile_workflow(name, parse_spec({"states": list(states), **spec}))
+    assert isinstance(compiled, Definition), compiled
+    return compiled
+
+
+def step(name: str, **more: Any) -> Raw:
+    """A Task that is tried once."""
+    return {"name": name, "type": "Task", "pool": "p", "retry": {"limit": 0}, **more}
+
+
+def state(kind: str, name: str, **more: Any) -> Raw:
+    return {"name": name, "type": kind, **more}
+
+
+def parallel(name: str, *branches: list[Raw], **more: Any) -> Raw:
+    return state("Parallel", name, branches=[{"states": branch} for branch in branches], **more)
+
+
+def each(name: str, items: Any, *states: Raw, **more: Any) -> Raw:
+    """A Map."""
+    return state("Map", name, items=items, states=list(states), **more)
+
+
+def catching(handler: str, *errors: str) -> list[Raw]:
+    """A catch rule for these errors, for all if none is named."""
+    return [{"errors": list(errors) or ["States.ALL"], "next": handler}]
+
+
+def retrying(limit: int = 3, seconds: float = 1, **more: Any) -> Raw:
+    """A retry policy whose waits can be told beforehand."""
+    return {"limit": limit, "backoffSeconds": seconds, "jitter": "none", **more}
 
 
 def ok(seq: int, attempt: int = 1, output: Any = None, *, uid: str = UID, epoch: str = EPOCH) -> Result:
@@ -51,7 +92,7 @@ def stored(status: JobStatus) -> JobStatus:
 class Run:
     """A job, its definition, the clock and the outside; each `turn` decides and stores what was decided."""
 
-    def __init__(self, *states: TaskSpec | str, **spec: Any) -> None:
+    def __init__(self, *states: StateSpec | str, **spec: Any) -> None:
         self.definition: Definition | Missing = chain(*(states or ("reserve", "charge")))
         self.now = NOW
         self.epoch: str | None = EPOCH
@@ -68,6 +109,15 @@ class Run:
         self.notes: list[Note] = []
         self.last = Decision()
 
+    @classmethod
+    def of(cls, *states: Raw, max_transitions: int | None = None, **spec: Any) -> Run:
+        """A job of states as their author writes them, after its first turn."""
+        run = cls("unused", **spec)
+        more: Raw = {} if max_transitions is None else {"maxTransitions": max_transitions}
+        run.definition = written(*states, **more)
+        run.turn()
+        return run
+
     @property
     def status(self) -> JobStatus:
         assert self.job.status is not None, "nothing was written yet"
@@ -77,6 +127,49 @@ class Run:
     def ids(self) -> list[str]:
         """What was sent, as `<sequence>:<attempt>`."""
         return [message.id.removeprefix(f"{UID}:") for message in self.sent]
+
+    @property
+    def steps(self) -> list[str]:
+        """The steps that were sent."""
+        return [message.step for message in self.sent]
+
+    @property
+    def paths(self) -> list[str]:
+        """Where the job waits."""
+        return [entry.path for entry in self.status.active]
+
+    def at(self, path: str) -> ActiveStep:
+        """What waits at a path."""
+        found = next((entry for entry in self.status.active if entry.path == path), None)
+        assert found is not None, f"nothing waits at {path}, but at {self.paths}"
+        return found
+
+    def message(self, path: str) -> StepMessage:
+        """The message that the step at a path is with its worker by."""
+        entry = self.at(path)
+        return next(m for m in self.sent if m.id == f"{UID}:{entry.seq}:{entry.attempt}")
+
+    def result(self, path: str, output: Any = None) -> Result:
+        """A worker's answer to the step at a path."""
+        return ok(self.at(path).seq, self.at(path).attempt, output)
+
+    def error(self, path: str, code: str = "Broken", *, retryable: bool = True) -> Result:
+        """A worker's answer that it could not do the step at a path."""
+        return failure(self.at(path).seq, self.at(path).attempt, code=code, retryable=retryable)
+
+    def done(self, path: str, output: Any = None) -> Decision:
+        """The step at a path succeeds."""
+        return self.turn(self.result(path, output))
+
+    def broken(self, path: str, code: str = "Broken", *, retryable: bool = True) -> Decision:
+        """The step at a path fails."""
+        return self.turn(self.error(path, code, retryable=retryable))
+
+    @property
+    def ending(self) -> tuple[str, Any]:
+        """How the job ended: its state, and its output or the code of its error."""
+        assert self.status.ended, f"the job is in {self.status.state}, waits at {self.paths}"
+        return self.status.state, self.status.error.code if self.status.error else self.status.output
 
     def facts(self) -> Facts:
         return Facts(

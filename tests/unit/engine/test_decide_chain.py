@@ -44,7 +44,7 @@ def test_a_job_that_is_done_says_so_as_a_batch_job_does() -> None:
     assert run.status.start_time == NOW
     assert run.status.completion_time == NOW + seconds(5)
     assert run.status.active == ()
-    assert run.status.outputs == {}
+    assert run.status.scope.outputs == {}
     assert run.last.wake_at is None
 
 
@@ -69,7 +69,7 @@ def test_only_the_output_that_a_later_state_reads_is_kept() -> None:
     run = Run("a", "b", "c").begun()
     run.turn(ok(1, output="first"))
     run.turn(ok(2, output="second"))
-    assert run.status.outputs == {"b": "second"}
+    assert run.status.scope.outputs == {"b": "second"}
 
 
 def test_a_step_message_says_which_dispatch_it_is() -> None:

@@ -7,7 +7,8 @@ import asyncio
 import pytest
 from prometheus_client import REGISTRY
 
-from mastercontrol.engine.ports import StoreUnavailable
+from mastercontrol.engine import engine
+from mastercontrol.engine.ports import Forbidden, Rejected, StoreUnavailable
 from mastercontrol_worker.contract import Failed, JobRef, ResultMessage, StepError, StepMessage
 from unit.engine.fakes import FakeDelivery, Fault
 from unit.engine.world import World, until
@@ -247,3 +248,25 @@ async def test_the_back_off_of_a_failing_turn_holds_no_slot() -> None:
     world.submit("j2", "u2")
     await until(lambda: world.jobs.state("j2") == "InProgress.a")
     await world.close()
+
+
+# -- results that no turn gets through with
+
+
+@pytest.mark.parametrize("error", [Rejected("422: no"), ZeroDivisionError("a fault of ours")], ids=repr)
+async def test_results_that_no_turn_gets_through_with_are_set_aside_so_that_others_may_come(
+    world: World, error: Exception
+) -> None:
+    step = await world.begun("bad", "u1")
+    world.jobs.faults.extend(Fault(error) for _ in range(engine.MOST_TRIES))
+    assert await settled(world.answer(step)) == "reject"
+    assert not world.jobs.faults, "not before the last try"
+    assert "ResultsSetAside" in {reason for _, reason, _ in world.reporter.events}
+
+
+@pytest.mark.parametrize("error", [Forbidden("403: no"), StoreUnavailable("503")], ids=repr)
+async def test_results_are_kept_through_an_outage_and_while_we_may_not_write(world: World, error: Exception) -> None:
+    step = await world.begun("held", "u1")
+    world.jobs.faults.extend(Fault(error) for _ in range(engine.MOST_TRIES + 5))
+    assert await settled(world.answer(step)) == "ack"
+    assert world.jobs.state("held") == "InProgress.b"

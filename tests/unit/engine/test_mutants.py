@@ -14,9 +14,13 @@ import pytest
 
 from mastercontrol.api.job import ActiveStep, Job, JobStatus
 from mastercontrol.api.names import ResultReason
-from mastercontrol.engine import commit, decide, turn
+from mastercontrol.engine import commit, decide, sending, turn
 from mastercontrol.engine.facts import Decision, Facts, Kept, Result, Verdict
-from mastercontrol.workflow.definition import Definition
+from mastercontrol.engine.flow import Flow
+from mastercontrol.engine.scopes import Scopes
+from mastercontrol.workflow.definition import State
+from mastercontrol_worker.contract import Failed
+from unit.engine import block_scenarios as blocks
 from unit.engine import scenarios
 from unit.engine.scenarios import Scenario
 from unit.engine.world import World
@@ -58,23 +62,21 @@ def no_republish_on_a_stale_cause(patch: pytest.MonkeyPatch) -> None:
 
 
 def no_epoch(patch: pytest.MonkeyPatch) -> None:
-    def same(self: decide._Turn) -> None:
-        if self.facts.epoch is not None:
-            self.was = replace(self.was, broker_epoch=self.facts.epoch)
-            self.status = replace(self.status, broker_epoch=self.facts.epoch)
-        real(self)
+    real = sending.Sender.send_due
 
-    real = decide._Turn._send_due
-    patch.setattr(decide._Turn, "_send_due", same)
+    def same(self: sending.Sender, stamp: str | None) -> str | None:
+        return real(self, self.facts.epoch or stamp)
+
+    patch.setattr(sending.Sender, "send_due", same)
 
 
 def the_epoch_of_now_stamped_in_the_commit(patch: pytest.MonkeyPatch) -> None:
-    real = decide._Turn._hand_over
+    real = decide._Turn._apply
 
-    def hand_over(self: decide._Turn, entry: ActiveStep, definition: Definition, epoch: str) -> None:
-        real(self, entry, definition, self.facts.epoch or epoch)
+    def apply(self: decide._Turn, entry: ActiveStep, result: Result) -> Verdict:
+        return real(self, entry, replace(result, epoch=self.facts.epoch or result.epoch))
 
-    patch.setattr(decide._Turn, "_hand_over", hand_over)
+    patch.setattr(decide._Turn, "_apply", apply)
 
 
 def no_sequence_fence(patch: pytest.MonkeyPatch) -> None:
@@ -95,9 +97,10 @@ def fence_by_step_name(patch: pytest.MonkeyPatch) -> None:
 
 
 def results_matched_by_step_and_not_by_dispatch(patch: pytest.MonkeyPatch) -> None:
-    def any_entry(self: decide._Turn, seq: int, attempt: int) -> ActiveStep | None:
-        del seq, attempt
-        return self.status.active[0] if self.was.sequence and self.status.active else None
+    def any_entry(self: decide._Turn, result: Result) -> ActiveStep | None:
+        del result
+        active = [] if self.flow is None else list(self.flow.active.values())
+        return active[0] if self.was.sequence and active else None
 
     patch.setattr(decide._Turn, "_entry", any_entry)
 
@@ -136,6 +139,96 @@ def an_unknown_outcome_taken_for_a_success(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(turn._Turn, "_gather", gather)
 
 
+def the_cause_of_an_entry_is_ignored(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(decide, "_cause", lambda entry: entry.seq - 1)
+
+
+def no_republish_on_a_failed_cause(patch: pytest.MonkeyPatch) -> None:
+    real = decide._Turn._stale
+
+    def stale(self: decide._Turn, result: Result) -> Verdict:
+        return ResultReason.STALE if isinstance(result.outcome, Failed) else real(self, result)
+
+    patch.setattr(decide._Turn, "_stale", stale)
+
+
+def what_a_result_made_due_is_sent_before_the_commit(patch: pytest.MonkeyPatch) -> None:
+    real = decide._Turn.decision
+
+    def decision(self: decide._Turn) -> Decision:
+        made = real(self)
+        return replace(made, publish_first=(*made.publish_first, *made.publish), publish=())
+
+    patch.setattr(decide._Turn, "decision", decision)
+
+
+def what_time_made_due_is_sent_in_the_same_turn(patch: pytest.MonkeyPatch) -> None:
+    real = decide._Turn._move_by_time
+
+    def move(self: decide._Turn, flow: Flow) -> None:
+        real(self, flow)
+        assert self.sender is not None
+        flow.due = [p for p, a in flow.active.items() if a != self.sender.was.get(p) and a.not_before is None]
+        self.sender.hand_over()
+
+    patch.setattr(decide._Turn, "_move_by_time", move)
+
+
+def the_siblings_of_a_failed_branch_are_not_dropped(patch: pytest.MonkeyPatch) -> None:
+    real = Flow._drop
+
+    def drop(self: Flow, path: str) -> None:
+        siblings = {p: a for p, a in self.active.items() if p.startswith(f"{path}[")}
+        group = self.groups.get(path)
+        real(self, path)
+        if siblings and group is not None:
+            self.active |= siblings
+            self.groups[path] = group
+
+    patch.setattr(Flow, "_drop", drop)
+
+
+def what_waits_in_a_dropped_branch_is_not_dropped(patch: pytest.MonkeyPatch) -> None:
+    real = Flow._drop
+
+    def drop(self: Flow, path: str) -> None:
+        waiting, self._waiting = self._waiting, type(self._waiting)()
+        real(self, path)
+        self._waiting = waiting
+
+    patch.setattr(Flow, "_drop", drop)
+
+
+def outputs_are_forgotten_once_the_next_state_is_entered(patch: pytest.MonkeyPatch) -> None:
+    real = Scopes.leave
+
+    def leave(self: Scopes, path: str, state: State, result: Any, *, passes: bool, following: str | None) -> Any:
+        output = real(self, path, state, result, passes=passes, following=following)
+        scope = self.get(path.rpartition(".")[0])
+        self.put(replace(scope, outputs={n: o for n, o in scope.outputs.items() if n == scope.after}))
+        return output
+
+    patch.setattr(Scopes, "leave", leave)
+
+
+def a_state_has_the_number_of_the_latest_transition(patch: pytest.MonkeyPatch) -> None:
+    """Not that of the one that led to it, which is another one where a block beside it moves as well."""
+    real = Flow._enter
+
+    def enter(self: Flow, scope: str, name: str, _: int, before: ActiveStep | None = None) -> None:
+        real(self, scope, name, self.sequence, before)
+
+    patch.setattr(Flow, "_enter", enter)
+
+
+def the_epoch_of_one_result_is_taken_for_all_that_is_out(patch: pytest.MonkeyPatch) -> None:
+    def stamp(self: decide._Turn, epoch: str, *, others: bool) -> str:
+        del self, others
+        return epoch
+
+    patch.setattr(decide._Turn, "_stamp", stamp)
+
+
 CAUGHT: tuple[tuple[Mutation, Scenario], ...] = (
     (acknowledge_before_commit, scenarios.the_operator_dies_between_taking_a_result_and_writing_it),
     (acknowledge_before_publish, scenarios.the_operator_dies_between_writing_and_publishing),
@@ -153,6 +246,22 @@ CAUGHT: tuple[tuple[Mutation, Scenario], ...] = (
     (an_early_result_is_dropped, scenarios.a_worker_answers_while_the_first_write_is_tried_again),
     (the_first_step_is_not_published_before_its_write, scenarios.the_operator_dies_between_the_first_write_and_more),
     (an_unknown_outcome_taken_for_a_success, scenarios.the_operator_dies_between_writing_and_publishing),
+    (the_cause_of_an_entry_is_ignored, blocks.the_operator_dies_when_two_of_five_branches_are_sent),
+    (no_republish_on_a_stale_cause, blocks.the_operator_dies_when_two_of_five_branches_are_sent),
+    (no_republish_on_a_failed_cause, blocks.the_operator_dies_before_the_handler_of_an_error_is_sent),
+    (
+        what_a_result_made_due_is_sent_before_the_commit,
+        blocks.the_operator_dies_before_a_write_and_another_result_is_taken_first,
+    ),
+    (what_time_made_due_is_sent_in_the_same_turn, blocks.the_operator_dies_before_the_step_after_a_wait_is_sent),
+    (the_siblings_of_a_failed_branch_are_not_dropped, blocks.a_branch_answers_after_another_one_failed),
+    (what_waits_in_a_dropped_branch_is_not_dropped, blocks.a_branch_fails_while_another_one_is_on_its_way),
+    (outputs_are_forgotten_once_the_next_state_is_entered, blocks.a_later_state_reads_an_early_output),
+    (a_state_has_the_number_of_the_latest_transition, blocks.two_branches_move_in_one_turn),
+    (
+        the_epoch_of_one_result_is_taken_for_all_that_is_out,
+        blocks.the_broker_loses_its_data_and_one_of_two_branches_answers_the_new_one,
+    ),
 )
 
 

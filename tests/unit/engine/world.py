@@ -45,6 +45,7 @@ class World:
         self.clock = FakeClock()
         self.patience = 10.0  # for a job that should end by itself, in seconds
         self.jitter = 0.5
+        self.worker: Callable[[StepMessage], Any] = lambda step: f"output of {step.step}"
         self.limits = Limits()
         self._watched, self._turns = watched, concurrent_turns
         self.engines: list[Engine] = []
@@ -104,14 +105,22 @@ class World:
         """A worker does all that lies in the queues; how many steps."""
         steps, self.broker.queue[:] = list(self.broker.queue), []
         for step in steps:
-            self.answer(step, f"output of {step.step}")
+            self.answer(step, self.worker(step))
         return len(steps)
 
     async def begun(self, name: str = "j", uid: str = "u1", **spec: Any) -> StepMessage:
         """A Job whose first step is out; that step."""
         self.submit(name, uid, **spec)
-        await until(lambda: self.jobs.status(name).get("sequence") == 1 and self.quiet())
+        await until(lambda: self.jobs.status(name).get("sequence", 0) > 0 and self.quiet())
         return next(m for _, m in reversed(self.broker.sent) if m.job.uid == uid)
+
+    def sent(self, step: str) -> StepMessage:
+        """The newest message of a step."""
+        return next(m for _, m in reversed(self.broker.sent) if m.step == step)
+
+    @property
+    def steps_sent(self) -> set[str]:
+        return {m.step for _, m in self.broker.sent}
 
     def quiet(self) -> bool:
         """No turn is under way."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mastercontrol.engine.ports import Expired, Gone, Refused, Rejected, StoreError, StoreUnavailable
+from mastercontrol.engine.ports import Expired, Forbidden, Gone, Refused, Rejected, StoreError, StoreUnavailable
 from mastercontrol.kube.errors import error_of
 
 
@@ -26,7 +26,7 @@ CAUSES: dict[str, Any] = {"causes": [{"reason": "FieldValueInvalid", "field": "s
     [
         (400, status(400), Rejected),
         (401, status(401), StoreUnavailable),
-        (403, status(403, **NAMED), Rejected),
+        (403, status(403, **NAMED), Forbidden),
         (404, status(404, **NAMED), Gone),
         (404, b"404 page not found\n", StoreUnavailable),
         (404, status(404), StoreUnavailable),

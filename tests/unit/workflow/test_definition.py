@@ -6,23 +6,33 @@ from dataclasses import replace
 
 import pytest
 
-from mastercontrol.api.workflow import RetrySpec, TaskSpec
-from mastercontrol.workflow.definition import Definition, Faults, compile_workflow
+from mastercontrol.api.workflow import RetryRuleSpec, RetrySpec, StateSpec, WorkflowSpec
+from mastercontrol.workflow.compile import compile_workflow
+from mastercontrol.workflow.definition import Definition, Faults
 
 
-def compiled(*states: TaskSpec, name: str = "order") -> Definition:
-    found = compile_workflow(name, states)
+def task(name: str, pool: str = "pool") -> StateSpec:
+    return StateSpec(path=f"spec.states.{name}", name=name, pool=pool)
+
+
+def placed(*states: StateSpec) -> WorkflowSpec:
+    """A spec in which each state knows its place."""
+    return WorkflowSpec(tuple(replace(s, path=f"spec.states[{i}]") for i, s in enumerate(states)))
+
+
+def compiled(*states: StateSpec, name: str = "order") -> Definition:
+    found = compile_workflow(name, placed(*states))
     assert isinstance(found, Definition), found
     return found
 
 
-def faults(*states: TaskSpec) -> tuple[str, ...]:
-    found = compile_workflow("order", states)
+def faults(*states: StateSpec) -> tuple[str, ...]:
+    found = compile_workflow("order", placed(*states))
     assert isinstance(found, Faults), found
     return found.messages
 
 
-A, B, C = (TaskSpec(name, "pool") for name in "abc")
+A, B, C = (task(name) for name in "abc")
 
 
 def test_states_follow_each_other_in_the_order_of_the_list() -> None:
@@ -32,41 +42,41 @@ def test_states_follow_each_other_in_the_order_of_the_list() -> None:
 
 
 def test_a_next_that_is_written_overrides_the_order() -> None:
-    found = compiled(replace(A, next="c"), replace(B, next="d"), replace(C, next="b"), TaskSpec("d", "pool"))
+    found = compiled(replace(A, next="c"), replace(B, next="d"), replace(C, next="b"), task("d"))
     assert {s.name: s.next for s in found.states.values()} == {"a": "c", "c": "b", "b": "d", "d": None}
 
 
 @pytest.mark.parametrize("name", ["", "1a", "a.b", "a b", "é", "a" * 64, "-a", "a\n"])
 def test_a_name_that_is_no_state_name_is_a_fault(name: str) -> None:
-    (fault,) = faults(TaskSpec(name, "pool"))
+    (fault,) = faults(task(name))
     assert fault.startswith("spec.states[0].name: ")
 
 
 @pytest.mark.parametrize("name", ["a", "A-b_9", "a" * 63, "add", "trigger", "Begin", "class"])
 def test_any_other_name_is_fine(name: str) -> None:
-    assert compiled(TaskSpec(name, "pool")).start == name
+    assert compiled(task(name)).start == name
 
 
 @pytest.mark.parametrize("pool", ["", "Pool", "a.b", "-a", "a-", "a" * 41, "a\n"])
 def test_a_pool_that_is_no_name_of_one_is_a_fault(pool: str) -> None:
-    (fault,) = faults(TaskSpec("a", pool))
+    (fault,) = faults(task("a", pool))
     assert fault.startswith("spec.states[0].pool: ")
 
 
 def test_every_fault_is_said_at_once_with_its_field() -> None:
-    found = faults(TaskSpec("1", "Pool"), A, A, replace(B, next="nowhere"))
-    assert [f.partition(":")[0] for f in found] == [
+    found = faults(task("1", "Pool"), A, A, replace(B, next="nowhere"))
+    assert sorted(f.partition(":")[0] for f in found) == [
         "spec.states[0].name",
         "spec.states[0].pool",
         "spec.states[2].name",
         "spec.states[3].next",
     ]
-    assert str(compile_workflow("order", [TaskSpec("1", "pool")])).startswith("spec.states[0].name")
+    assert str(compile_workflow("order", placed(task("1")))).startswith("spec.states[0].name")
 
 
 def test_a_chain_that_leads_back_never_ends() -> None:
-    assert any("leads back to 'a'" in f for f in faults(A, replace(B, next="a")))
-    assert any("leads back to 'a'" in f for f in faults(replace(A, next="a")))
+    assert any("from 'b' there is no way to an end" in f for f in faults(A, replace(B, next="a")))
+    assert any("from 'a' there is no way to an end" in f for f in faults(replace(A, next="a")))
 
 
 def test_a_state_that_nothing_leads_to_is_a_fault() -> None:
@@ -82,7 +92,26 @@ def test_the_revision_is_named_by_the_content() -> None:
         compiled(B, A),
         compiled(A, replace(B, pool="other")),
         compiled(A, replace(B, timeout_seconds=1)),
-        compiled(A, replace(B, retry=RetrySpec(limit=1))),
+        compiled(A, replace(B, retry=(RetryRuleSpec(("States.ALL",), RetrySpec(limit=1)),))),
         compiled(A, B, name="parcel"),
     ]
     assert len({d.revision for d in (one, *others)}) == 6
+
+
+@pytest.mark.parametrize(
+    ("state", "field"),
+    [
+        (StateSpec(path="", name="b", type="Succeed", end=True), "next"),
+        (StateSpec(path="", name="b", type="Succeed", next="a"), "next"),
+        (StateSpec(path="", name="b", type="Fail", next="a"), "next"),
+        (StateSpec(path="", name="b", type="Fail", has_output=True, output=1), "output"),
+        (StateSpec(path="", name="b", type="Fail", assign={"n": 1}), "output"),
+        (StateSpec(path="", name="b", type="Pass", next="a", end=True), "next"),
+        (StateSpec(path="", name="b", type="Wait", seconds="5"), "seconds"),
+        (StateSpec(path="", name="b", type="Wait", until="tomorrow"), "until"),
+        (StateSpec(path="", name="b", type="Wait", until="2030-01-31T12:00:00"), "until"),
+        (StateSpec(path="", name="b", type="Choice"), "choices"),
+    ],
+)
+def test_what_a_type_has_no_use_for_is_a_fault(state: StateSpec, field: str) -> None:
+    assert any(f.startswith(f"spec.states[1].{field}: ") for f in faults(A, state))

@@ -1,0 +1,323 @@
+"""From the states as their author wrote them to a Definition, or to every fault at once.
+
+This is the Kubernetes-style front-end. What it promises of a Definition: every `next` exists, every state is reached,
+from every state there is a way to the end, every expression compiles and reads only variables that there are.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any, Final
+
+from mastercontrol.api.workflow import BlockSpec, CatchSpec, RetryRuleSpec, StateSpec, WorkflowSpec
+from mastercontrol.workflow.definition import (
+    Block,
+    CatchRule,
+    ChoiceState,
+    Data,
+    Definition,
+    FailState,
+    Faults,
+    MapState,
+    ParallelState,
+    PassState,
+    RetryRule,
+    SignalState,
+    State,
+    SucceedState,
+    TaskState,
+    WaitState,
+)
+from mastercontrol.workflow.expressions import Expression, Fault, compile_condition
+from mastercontrol.workflow.templates import Template, compile_template
+
+STATE_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,62}\Z")
+POOL_NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?\Z")
+VARIABLE_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}\Z")
+
+NAMES: Final = frozenset({"input", "job", "steps", "vars", "item", "index", "error"})
+"""Variables that an expression may read; `result` beside them where a state has one."""
+
+TERMINAL: Final = frozenset({"Succeed", "Fail"})
+
+
+def compile_workflow(name: str, spec: WorkflowSpec) -> Definition | Faults:
+    """Give meaning to the Workflow called `name`, or say all that is wrong with it."""
+    compiler = _Compiler()
+    block = compiler.block(spec.states, "spec")
+    if compiler.faults:
+        return Faults(tuple(compiler.faults))
+    return Definition(_revision(name, spec), block, spec.max_transitions)
+
+
+def _revision(name: str, spec: WorkflowSpec) -> str:
+    text = json.dumps(asdict(spec), sort_keys=True, separators=(",", ":"))
+    return f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
+
+
+class _Compiler:
+    """One compilation. Collects faults; what it makes is used only if there are none."""
+
+    def __init__(self) -> None:
+        self.faults: list[str] = []
+
+    def fault(self, path: str, text: str) -> None:
+        self.faults.append(f"{path}: {text}")
+
+    # -- blocks
+
+    def block(self, specs: Sequence[StateSpec], path: str) -> Block:
+        self._names(specs)
+        states = {
+            s.name: self._state(s, specs[i + 1].name if i + 1 < len(specs) else None) for i, s in enumerate(specs)
+        }
+        edges = {s.name: self._edges(s, states[s.name], states) for s in specs}
+        if not self.faults:
+            self._reach(specs, edges, path)
+        return Block(specs[0].name, states, _needed(states, edges))
+
+    def _names(self, specs: Sequence[StateSpec]) -> None:
+        seen = set[str]()
+        for spec in specs:
+            if not STATE_NAME.match(spec.name):
+                text = f"{spec.name!r} is no state name; write letters, digits, '_' and '-', at most 63, a letter first"
+                self.fault(f"{spec.path}.name", text)
+            if spec.name in seen:
+                self.fault(f"{spec.path}.name", f"{spec.name!r} stands twice; give each state its own name")
+            seen.add(spec.name)
+
+    def _edges(self, spec: StateSpec, state: State, states: Mapping[str, State]) -> list[str]:
+        """Where a state may lead to; a name that there is not is a fault."""
+        named = [(f"{spec.path}.next", spec.next), (f"{spec.path}.default", spec.default)]
+        named += [(f"{spec.path}.choices[{i}].next", c.next) for i, c in enumerate(spec.choices)]
+        named += [(f"{spec.path}.catch[{i}].next", c.next) for i, c in enumerate(spec.catch)]
+        for at, name in named:
+            if name is not None and name not in states:
+                self.fault(at, f"there is no state {name!r}; write one of {', '.join(sorted(states))}")
+        return [*([state.next] if state.next else []), *(n for _, n in named[2:] if n)]
+
+    def _reach(self, specs: Sequence[StateSpec], edges: Mapping[str, list[str]], path: str) -> None:
+        reached = _closure([specs[0].name], edges)
+        for spec in specs:
+            if spec.name not in reached:
+                self.fault(spec.path, f"{spec.name!r} is never reached from {specs[0].name!r}")
+        back: dict[str, list[str]] = {name: [] for name in edges}
+        for name, following in edges.items():
+            for one in following:
+                back[one].append(name)
+        ends = [s.name for s in specs if s.type in TERMINAL or (s.type != "Choice" and not _leads_on(s, specs))]
+        for name in sorted(reached - _closure(ends, back)):
+            self.fault(f"{path}.states", f"from {name!r} there is no way to an end, so a job would never end")
+
+    # -- states
+
+    def _state(self, spec: StateSpec, following: str | None) -> State:  # noqa: PLR0911  # one for each type
+        common: dict[str, Any] = {"name": spec.name, "data": self._data(spec)}
+        common["next"] = _next(spec, following)
+        self._fits_its_type(spec)
+        match spec.type:
+            case "Task":
+                return self._task(spec, common)
+            case "Pass":
+                return PassState(**common)
+            case "Choice":
+                return self._choice(spec, common)
+            case "Wait":
+                seconds = None if spec.seconds is None else self.template(f"{spec.path}.seconds", spec.seconds)
+                until = None if spec.until is None else self.template(f"{spec.path}.until", spec.until)
+                return WaitState(**common, seconds=seconds, until=until)
+            case "Signal":
+                catch = self._catch(spec.catch)
+                return SignalState(
+                    **common, signal=spec.signal or spec.name, timeout_seconds=spec.timeout_seconds, catch=catch
+                )
+            case "Succeed":
+                return SucceedState(**common)
+            case "Fail":
+                code = self.template(f"{spec.path}.code", spec.code)
+                return FailState(**common, code=code, message=self.template(f"{spec.path}.message", spec.message))
+            case "Parallel":
+                return self._parallel(spec, common)
+            case _:
+                return self._map(spec, common)
+
+    def _fits_its_type(self, spec: StateSpec) -> None:
+        """What the parser lets through and the type has no use for: it would be ignored without a word."""
+        if spec.end and spec.next is not None:
+            self.fault(f"{spec.path}.next", "write next or end: true, not both")
+        if spec.type in TERMINAL and (spec.end or spec.next is not None):
+            self.fault(f"{spec.path}.next", f"nothing comes after a {spec.type}; leave next and end out")
+        if spec.type == "Fail" and (spec.has_output or spec.assign):
+            self.fault(f"{spec.path}.output", "a Fail has no output and sets no variables; leave output and assign out")
+        if isinstance(spec.seconds, str) and "${" not in spec.seconds:
+            self.fault(f"{spec.path}.seconds", "write a whole number, or an expression in ${…}")
+        if spec.until is not None and "${" not in spec.until and not _is_timestamp(spec.until):
+            self.fault(f"{spec.path}.until", "write a timestamp with a time zone, as in 2030-01-31T12:00:00Z")
+
+    def _task(self, spec: StateSpec, common: dict[str, Any]) -> TaskState:
+        pool = spec.pool or ""
+        if not POOL_NAME.match(pool):
+            self.fault(f"{spec.path}.pool", f"{pool!r} is no name of a WorkerPool")
+        retry, catch = self._retry(spec.retry), self._catch(spec.catch)
+        return TaskState(**common, pool=pool, timeout_seconds=spec.timeout_seconds, retry=retry, catch=catch)
+
+    def _choice(self, spec: StateSpec, common: dict[str, Any]) -> ChoiceState:
+        if not spec.choices:
+            self.fault(f"{spec.path}.choices", "write at least one rule with when and next")
+        if spec.default is None:
+            self.fault(f"{spec.path}.default", "write the state to go to when no rule holds")
+        if spec.next is not None or spec.end:
+            self.fault(f"{spec.path}.next", "a Choice leads where its rules say; write default")
+        rules = []
+        for i, choice in enumerate(spec.choices):
+            when = self.condition(f"{spec.path}.choices[{i}].when", choice.when)
+            if when is not None:
+                rules.append((when, choice.next))
+        return ChoiceState(**common, rules=tuple(rules))
+
+    def _parallel(self, spec: StateSpec, common: dict[str, Any]) -> ParallelState:
+        if not spec.blocks:
+            self.fault(f"{spec.path}.branches", "write at least one branch with states")
+        branches = tuple(self.block(b.states, b.path) for b in spec.blocks)
+        retry, catch = self._retry(spec.retry), self._catch(spec.catch)
+        return ParallelState(**common, branches=branches, retry=retry, catch=catch)
+
+    def _map(self, spec: StateSpec, common: dict[str, Any]) -> MapState:
+        (inner,) = spec.blocks or (BlockSpec(spec.path, ()),)
+        return MapState(
+            **common,
+            items=self.template(f"{spec.path}.items", spec.items),
+            block=self.block(inner.states, inner.path),
+            max_concurrency=spec.max_concurrency,
+            tolerated_count=spec.tolerated_count,
+            tolerated_percentage=spec.tolerated_percentage,
+            retry=self._retry(spec.retry),
+            catch=self._catch(spec.catch),
+        )
+
+    # -- data and rules
+
+    def _data(self, spec: StateSpec) -> Data:
+        result = NAMES | {"result"}
+        for name in spec.assign:
+            if not VARIABLE_NAME.match(name):
+                self.fault(f"{spec.path}.assign.{name}", "write letters, digits and '_' for the name of a variable")
+        return Data(
+            input=self.template(f"{spec.path}.input", spec.input) if spec.has_input else None,
+            output=self.template(f"{spec.path}.output", spec.output, result) if spec.has_output else None,
+            assign={n: self.template(f"{spec.path}.assign.{n}", v, result) for n, v in spec.assign.items()},
+        )
+
+    def template(self, path: str, value: Any, names: frozenset[str] = NAMES) -> Template:
+        compiled = compile_template(value, names)
+        if isinstance(compiled, Template):
+            return compiled
+        self.faults += [f"{path}{f.path}, column {f.position}: {f.message}" for f in compiled]
+        empty = compile_template(None, names)
+        assert isinstance(empty, Template)  # noqa: S101  # null has nothing to compile
+        return empty
+
+    def condition(self, path: str, text: str) -> Expression | None:
+        compiled = compile_condition(text, NAMES)
+        if isinstance(compiled, Fault):
+            self.fault(f"{path}, column {compiled.position}", compiled.message)
+            return None
+        return compiled
+
+    def _retry(self, rules: Iterable[RetryRuleSpec]) -> tuple[RetryRule, ...]:
+        return tuple(RetryRule(r.errors, r.policy) for r in rules)
+
+    def _catch(self, rules: Iterable[CatchSpec]) -> tuple[CatchRule, ...]:
+        return tuple(CatchRule(r.errors, r.next) for r in rules)
+
+
+def _is_timestamp(text: str) -> bool:
+    try:
+        return dt.datetime.fromisoformat(text).tzinfo is not None
+    except ValueError:
+        return False
+
+
+def _next(spec: StateSpec, following: str | None) -> str | None:
+    if spec.type in TERMINAL or spec.end:
+        return None
+    if spec.type == "Choice":
+        return spec.default
+    return spec.next if spec.next is not None else following
+
+
+def _leads_on(spec: StateSpec, specs: Sequence[StateSpec]) -> bool:
+    return not spec.end and (spec.next is not None or spec is not specs[-1])
+
+
+def _closure(begin: Iterable[str], edges: Mapping[str, Sequence[str]]) -> set[str]:
+    """All that is reached along the edges."""
+    reached, waiting = set[str](), list(begin)
+    while waiting:
+        name = waiting.pop()
+        if name not in reached:
+            reached.add(name)
+            waiting += edges.get(name, ())
+    return reached
+
+
+# -- which outputs are still read
+
+
+def _needed(states: Mapping[str, State], edges: Mapping[str, Sequence[str]]) -> dict[str, frozenset[str]]:
+    """For each state the names whose outputs it, or a state that can follow it, reads as `steps.<name>`."""
+    own = {name: _reads(state) for name, state in states.items()}
+    every = frozenset(states)
+    needed = {}
+    for name in states:
+        later = _closure([name], {n: [e for e in f if e in states] for n, f in edges.items()})
+        reads = [own[n] for n in later]
+        needed[name] = every if any(r is None for r in reads) else frozenset().union(*(r for r in reads if r))
+    return needed
+
+
+def _reads(state: State) -> frozenset[str] | None:
+    """The steps that a state's expressions read, its blocks' included; None where that can't be told, so all."""
+    found = frozenset[str]()
+    for part in _expressions(state):
+        if part.reads_all_steps:
+            return None
+        found |= part.steps
+    for block in _blocks(state):
+        for inner in block.states.values():
+            reads = _reads(inner)
+            if reads is None:
+                return None
+            found |= reads
+    return found
+
+
+def _expressions(state: State) -> list[Expression | Template]:
+    parts: list[Expression | Template | None] = [state.data.input, state.data.output, *state.data.assign.values()]
+    match state:
+        case ChoiceState(rules=rules):
+            parts += [when for when, _ in rules]
+        case WaitState(seconds=seconds, until=until):
+            parts += [seconds, until]
+        case FailState(code=code, message=message):
+            parts += [code, message]
+        case MapState(items=items):
+            parts.append(items)
+        case _:
+            pass
+    return [part for part in parts if part is not None]
+
+
+def _blocks(state: State) -> tuple[Block, ...]:
+    match state:
+        case ParallelState(branches=branches):
+            return branches
+        case MapState(block=block):
+            return (block,)
+        case _:
+            return ()

@@ -1,0 +1,88 @@
+"""The engine agrees with a simple interpreter on every workflow, whatever goes wrong on the way.
+
+MCP_REFERENCE_EXAMPLES sets how many workflows are tried (default 200).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+from typing import Any
+
+from hypothesis import HealthCheck, event, given, reject, settings
+from hypothesis import strategies as st
+
+from mastercontrol.api.job import JobStatus
+from mastercontrol.api.names import Phase
+from mastercontrol.api.workflow import parse_spec
+from mastercontrol.workflow.compile import compile_workflow
+from mastercontrol.workflow.definition import Definition
+from unit.engine.builders import Run
+from unit.engine.chaos import Chaos
+from unit.engine.reference import Ended, Failure, Outcome, Script, TooAmbiguous, outcomes, plain
+from unit.engine.workflows import INPUT, workflows
+
+EXAMPLES = int(os.environ.get("MCP_REFERENCE_EXAMPLES", "200"))
+SIGNALS = {"go": {"by": "hand"}}
+OUTPUTS: list[Any] = [1, "text", None, [1, 2], {"k": {"n": 1}}, [], {"list": ["a"]}]
+
+
+def script_of(seed: int, bad: int, limits: dict[str, int | None]) -> Script:
+    """What each step does: always the same for the same step, attempt and input. Of ten, `bad` go wrong."""
+
+    def script(path: str, attempt: int, data: Any) -> Outcome:
+        dice = random.Random(f"{seed} {path} {attempt} {json.dumps(plain(data), sort_keys=True)}")
+        if dice.randrange(10) >= bad:
+            return Ended(dice.choice(OUTPUTS))
+        wrong = [Failure("A"), Failure("B"), Failure("A", lasting=True)]
+        if limits[path.rpartition(".")[2]] is not None:
+            wrong.append(Failure("Timeout"))
+        return dice.choice(wrong)
+
+    return script
+
+
+def ending(status: JobStatus) -> tuple[Phase, str]:
+    if status.phase is Phase.SUCCEEDED:
+        return status.phase, json.dumps(plain(status.output), sort_keys=True)
+    assert status.error is not None
+    return status.phase, status.error.code
+
+
+def expected(outcome: Outcome) -> tuple[Phase, str]:
+    match outcome:
+        case Ended(output):
+            return Phase.SUCCEEDED, json.dumps(plain(output), sort_keys=True)
+        case Failure(code):
+            return Phase.FAILED, code
+
+
+@given(
+    spec=workflows(),
+    seed=st.integers(0, 10_000),
+    bad=st.sampled_from([0, 1, 3, 6]),
+    accidents=st.randoms(use_true_random=False),
+    events=st.sampled_from([0, 10, 40, 120]),
+)
+@settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
+)
+def test_the_engine_and_the_reference_come_to_the_same_end(
+    spec: dict[str, Any], seed: int, bad: int, accidents: random.Random, events: int
+) -> None:
+    parsed = parse_spec(spec)
+    definition = compile_workflow("order", parsed)
+    assert isinstance(definition, Definition), definition
+    script = script_of(seed, bad, {t.name: t.timeout_seconds for t in definition.tasks()})
+    try:
+        allowed = {expected(o) for o in outcomes(parsed, INPUT, script, SIGNALS)}
+    except TooAmbiguous:
+        reject()
+    run = Run("unused", input=INPUT)
+    chaos = Chaos(run, definition, script, SIGNALS, accidents.randrange)
+    status = chaos.play(events)
+    event(f"ends {status.phase}")
+    assert ending(status) in allowed
