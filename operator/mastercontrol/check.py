@@ -11,6 +11,7 @@ from mastercontrol.engine.ports import BrokerError, StoreError
 from mastercontrol.kube.client import KubeClient
 from mastercontrol.kube.jobs import KubeJobStore
 from mastercontrol.kube.pools import KubePools
+from mastercontrol.kube.schedules import KubeSchedules
 from mastercontrol.kube.workflows import KubeWorkflows
 from mastercontrol.settings import Settings
 
@@ -29,6 +30,7 @@ async def check(settings: Settings) -> int:
             "mcpjobs": lambda: KubeJobStore(client).list_jobs(namespace),
             "mcpworkflows": lambda: KubeWorkflows(client).list_workflows(namespace),
             "mcpworkerpools": lambda: KubePools(client).list_pools(namespace),
+            "mcpschedules": lambda: KubeSchedules(client).list_schedules(namespace),
         }
         for name, read in stores.items():
             failed += await _say(f"read {name}", read)

@@ -14,7 +14,7 @@ from typing import Any, Protocol, cast
 
 import kopf
 
-from mastercontrol.api.names import GROUP, JOBS, LABEL_POOL, POOLS, VERSION, WORKFLOWS
+from mastercontrol.api.names import GROUP, JOBS, LABEL_POOL, POOLS, SCHEDULES, VERSION, WORKFLOWS
 from mastercontrol.engine.ports import RawObject
 
 log = logging.getLogger(__name__)
@@ -33,6 +33,10 @@ class Sink(Protocol):
 
     def pool(self, raw: RawObject, *, deleted: bool) -> None:
         """A watch saw a WorkerPool."""
+        ...
+
+    def schedule(self, raw: RawObject, *, deleted: bool) -> None:
+        """A watch saw a Schedule."""
         ...
 
     def deployment(self, raw: RawObject, *, deleted: bool) -> None:
@@ -61,7 +65,11 @@ class _NoProgress(kopf.ProgressStorage):
 
 
 class _NoDiffBase(kopf.DiffBaseStorage):
-    """No differences are asked for."""
+    """No differences are asked for, so no essence of an object is taken, which costs a deep copy of each event."""
+
+    def build(self, **_: Any) -> kopf.BodyEssence:
+        """Nothing."""
+        return cast("kopf.BodyEssence", {})
 
     def fetch(self, **_: Any) -> None:
         """Nothing."""
@@ -117,6 +125,10 @@ def registry(sink: Sink) -> kopf.OperatorRegistry:
     @kopf.on.event(GROUP, VERSION, POOLS, registry=handlers, id="pool")
     async def pool(event: Any, **_: Any) -> None:
         sink.pool(dict(event["object"]), deleted=event["type"] == "DELETED")
+
+    @kopf.on.event(GROUP, VERSION, SCHEDULES, registry=handlers, id="schedule")
+    async def schedule(event: Any, **_: Any) -> None:
+        sink.schedule(dict(event["object"]), deleted=event["type"] == "DELETED")
 
     @kopf.on.event("apps", "v1", "deployments", registry=handlers, id="deployment", labels={LABEL_POOL: kopf.PRESENT})
     async def deployment(event: Any, **_: Any) -> None:

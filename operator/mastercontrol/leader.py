@@ -25,8 +25,10 @@ from mastercontrol.kube.epoch import ConfigMapEpochStore
 from mastercontrol.kube.events import EventRecorder, EventType
 from mastercontrol.kube.jobs import KubeJobStore
 from mastercontrol.kube.pools import KubePools
+from mastercontrol.kube.schedules import KubeSchedules
 from mastercontrol.kube.workflows import KubeWorkflows
 from mastercontrol.pools.controller import PoolController
+from mastercontrol.schedules.controller import ScheduleController
 from mastercontrol.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -39,7 +41,7 @@ def _key(raw: RawObject) -> tuple[str, str]:
 
 
 class Warnings:
-    """Hands the engine's warnings on as Kubernetes Events."""
+    """Hands the warnings of the engine and of the schedules on as Kubernetes Events."""
 
     def __init__(self, recorder: EventRecorder) -> None:
         self._recorder = recorder
@@ -81,6 +83,7 @@ class Leader:
         self.jobs = KubeJobStore(client)
         self.workflows = KubeWorkflows(client)
         self.kube_pools = KubePools(client)
+        self.kube_schedules = KubeSchedules(client)
         self.recorder = EventRecorder(client, settings.pod_name or "mastercontrol")
         self.broker = RabbitBroker(
             settings.amqp_url,
@@ -92,12 +95,13 @@ class Leader:
         )
         self.definitions = Definitions(self.workflows)
         directory = Directory(self.kube_pools)
+        warnings = Warnings(self.recorder)
         outside = Outside(
             jobs=self.jobs,
             broker=self.broker,
             definitions=self.definitions,
             pools=directory,
-            reporter=Warnings(self.recorder),
+            reporter=warnings,
             clock=utc_now,
             random=random.random,
             limits=settings.limits,
@@ -111,6 +115,7 @@ class Leader:
             longest_step=self.definitions.longest_step,
         )
         directory.controller = self.pools
+        self.schedules = ScheduleController(self.kube_schedules, warnings, utc_now)
         self.acceptance = Acceptance(self.workflows, self.definitions, utc_now)
         self.sweeper = Sweeper(
             self.engine, self.definitions, self._list_jobs, seconds=settings.sweep_seconds, watched=settings.watched
@@ -129,6 +134,7 @@ class Leader:
             async with asyncio.TaskGroup() as group:
                 background = [
                     group.create_task(self.pools.run(), name="pools"),
+                    group.create_task(self.schedules.run(), name="schedules"),
                     group.create_task(self.acceptance.run(), name="workflows"),
                     group.create_task(self.sweeper.run(), name="sweeper"),
                 ]
@@ -147,15 +153,23 @@ class Leader:
             self.pools.on_pool(raw)
         for raw in await self._in_namespaces(self.workflows.list_workflows):
             self.workflow(raw, deleted=False)
+        # Before any job moves: a run that ends and is deleted at once must be seen, or it would be made again.
+        for raw in await self._in_namespaces(self.kube_schedules.list_schedules):
+            self.schedules.on_schedule(raw)
+        self.schedules.listed(await self._in_namespaces(self.kube_schedules.list_scheduled_jobs))
 
     async def _list_jobs(self) -> list[RawObject]:
-        # The sweep is also when pools and Workflows are compared: all may have vanished in a gap of the watch.
+        # The sweep is also when the others are compared: all may have vanished in a gap of the watch.
         pools_before, workflows_before = self.pools.uids(), self.definitions.uids()
-        pools = await self._in_namespaces(self.kube_pools.list_pools)
-        self.pools.retain(map(_key, pools), pools_before)
+        schedules_before = self.schedules.known()
+        self.pools.retain(map(_key, await self._in_namespaces(self.kube_pools.list_pools)), pools_before)
         workflows = await self._in_namespaces(self.workflows.list_workflows)
         self.definitions.retain(map(_key, workflows), workflows_before)
-        return await self._in_namespaces(self.jobs.list_jobs)
+        schedules = await self._in_namespaces(self.kube_schedules.list_schedules)
+        self.schedules.retain(schedules_before, map(_key, schedules))
+        jobs = await self._in_namespaces(self.jobs.list_jobs)
+        self.schedules.compare(jobs)
+        return jobs
 
     async def _in_namespaces(self, list_: Lister) -> list[RawObject]:
         if self.settings.watched is None:
@@ -173,6 +187,7 @@ class Leader:
 
     def job(self, raw: RawObject, *, deleted: bool) -> None:
         """A watch saw a Job."""
+        self.schedules.on_job(raw, deleted=deleted)
         if deleted:
             self.engine.gone(raw)
         else:
@@ -196,6 +211,10 @@ class Leader:
         # Jobs may wait for it; or one that was deleted has steps that nobody will do, which they are to say.
         if before != self.pools.known(namespace, name):
             self.engine.look_at_namespace(namespace)
+
+    def schedule(self, raw: RawObject, *, deleted: bool) -> None:
+        """A watch saw a Schedule."""
+        self.schedules.on_schedule(raw, deleted=deleted)
 
     def deployment(self, raw: RawObject, *, deleted: bool) -> None:
         """A watch saw a Deployment of a pool."""

@@ -27,6 +27,7 @@ class Resource:
 JOBS: Final = Resource(names.API_VERSION, names.KIND_JOB, names.JOBS)
 WORKFLOWS: Final = Resource(names.API_VERSION, names.KIND_WORKFLOW, names.WORKFLOWS)
 POOLS: Final = Resource(names.API_VERSION, names.KIND_POOL, names.POOLS)
+SCHEDULES: Final = Resource(names.API_VERSION, names.KIND_SCHEDULE, names.SCHEDULES)
 DEPLOYMENTS: Final = Resource("apps/v1", "Deployment", "deployments")
 REVISIONS: Final = Resource("apps/v1", "ControllerRevision", "controllerrevisions")
 PODS: Final = Resource("v1", "Pod", "pods")
@@ -36,7 +37,7 @@ LEASES: Final = Resource("coordination.k8s.io/v1", "Lease", "leases")
 EVENTS: Final = Resource("events.k8s.io/v1", "Event", "events")
 
 _ALL: Final = (
-    *(JOBS, WORKFLOWS, POOLS, DEPLOYMENTS, REVISIONS, PODS),
+    *(JOBS, WORKFLOWS, POOLS, SCHEDULES, DEPLOYMENTS, REVISIONS, PODS),
     *(SECRETS, CONFIG_MAPS, LEASES, EVENTS),
 )
 _BY_KIND: Final = {(resource.group_version, resource.kind): resource for resource in _ALL}

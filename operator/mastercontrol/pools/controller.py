@@ -29,7 +29,7 @@ from mastercontrol.pools.report import Reporter
 from mastercontrol.pools.scaler import Scaler
 from mastercontrol.pools.settings import PoolSettings
 from mastercontrol.pools.state import Key, PoolState
-from mastercontrol.pools.workqueue import WorkQueue
+from mastercontrol.workqueue import WorkQueue
 
 logger = logging.getLogger(__name__)
 

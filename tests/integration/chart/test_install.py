@@ -144,6 +144,8 @@ def test_the_rights_of_the_operator_end_at_its_namespace_and_its_own_names(
     helm("install", "mcp", CHART, "-n", namespace, *NO_CRDS)
     assert can(kubectl, namespace, "get", "deployments.apps/scale")
     assert can(kubectl, namespace, "patch", "mcpjobs.mastercontrol.dev/status")
+    assert can(kubectl, namespace, "create", "mcpjobs.mastercontrol.dev")
+    assert can(kubectl, namespace, "patch", "mcpschedules.mastercontrol.dev/status")
     assert can(kubectl, namespace, "patch", "deployments.apps")
     assert can(kubectl, namespace, "patch", "leases.coordination.k8s.io", "mcp-operator")
     assert can(kubectl, namespace, "patch", "secrets")
@@ -155,6 +157,8 @@ def test_the_rights_of_the_operator_end_at_its_namespace_and_its_own_names(
         ("get", "configmaps", "another"),
         ("update", "mcpjobs.mastercontrol.dev", ""),
         ("delete", "mcpworkerpools.mastercontrol.dev", ""),
+        ("create", "mcpschedules.mastercontrol.dev", ""),
+        ("patch", "mcpschedules.mastercontrol.dev", ""),
         ("delete", "deployments.apps", ""),
     ):
         assert not can(kubectl, namespace, verb, resource, name), (verb, resource, name)

@@ -33,8 +33,8 @@ def all_schemas() -> Iterator[tuple[str, dict[str, Any]]]:
             yield from schemas(version["schema"]["openAPIV3Schema"], file.stem)
 
 
-def test_there_are_three_kinds() -> None:
-    assert [file.stem for file in FILES] == ["mcpjobs", "mcpworkerpools", "mcpworkflows"]
+def test_there_are_four_kinds() -> None:
+    assert [file.stem for file in FILES] == ["mcpjobs", "mcpschedules", "mcpworkerpools", "mcpworkflows"]
 
 
 def test_every_field_has_a_description_of_whole_sentences() -> None:
@@ -73,3 +73,19 @@ def test_a_condition_looks_the_same_in_every_kind() -> None:
     conditions = [schema for path, schema in all_schemas() if path.endswith(".status.conditions[]")]
     assert len(conditions) == len(FILES)
     assert all(condition == conditions[0] for condition in conditions)
+
+
+def test_a_schedule_s_template_takes_what_a_job_takes() -> None:
+    """All but what is for a Job that is there already, and but the rules on changes."""
+    by_kind = {file.stem: load(file)["spec"]["versions"][0]["schema"]["openAPIV3Schema"] for file in FILES}
+    template = by_kind["mcpschedules"]["properties"]["spec"]["properties"]["jobTemplate"]["properties"]["spec"]
+    job = by_kind["mcpjobs"]["properties"]["spec"]
+    assert template["required"] == job["required"]
+    assert set(template["properties"]) == set(job["properties"]) - {"cancel", "signals"}
+    for name, schema in template["properties"].items():
+        assert plain(schema) == plain(job["properties"][name]), name
+
+
+def plain(schema: dict[str, Any]) -> dict[str, Any]:
+    """A schema without its texts and its rules."""
+    return {key: value for key, value in schema.items() if key not in {"description", "x-kubernetes-validations"}}

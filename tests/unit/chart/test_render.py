@@ -95,8 +95,11 @@ def test_the_operator_has_no_more_rights_than_it_needs(scope: str, render: Rende
         for resource in rule["resources"]:
             granted.setdefault(resource, set()).update(rule["verbs"])
     assert granted["secrets"] == {"create", "patch"}
-    assert granted["mcpjobs"] == {"get", "list", "watch", "delete"}
-    assert granted["mcpjobs/status"] == {"patch"}
+    assert granted["mcpjobs"] == {"get", "list", "watch", "create", "patch", "delete"}
+    for resource in ("mcpworkflows", "mcpworkerpools", "mcpschedules"):
+        assert granted[resource] == {"get", "list", "watch"}
+    for resource in ("mcpjobs", "mcpworkflows", "mcpworkerpools", "mcpschedules"):
+        assert granted[f"{resource}/status"] == {"patch"}
     assert not {"pods/exec", "pods/log", "pods/attach", "serviceaccounts", "roles"} & set(granted)
     for resource in ("leases", "configmaps"):
         assert granted[resource] == {"create", "get", "patch"}

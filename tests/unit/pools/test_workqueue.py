@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from mastercontrol.pools.workqueue import WorkQueue
+from mastercontrol.workqueue import WorkQueue
 from unit.pools.fakes import Clock
 
 
