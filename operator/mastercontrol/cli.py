@@ -50,10 +50,26 @@ def _parser() -> argparse.ArgumentParser:
     dev.add_argument("--plain", action="store_true", help="lines instead of a table, on a terminal too")
     dev.add_argument("--verbose", action="store_true", help="show the logs of the engine and the workers")
     dev.set_defaults(command=_dev)
+
+    lint = commands.add_parser("lint", help="check Workflow, WorkerPool, Job and Schedule files, without a cluster")
+    lint.add_argument("files", nargs="+", type=Path, metavar="FILE", help="YAML files; they may refer to each other")
+    lint.set_defaults(command=_lint)
+
+    diagram = commands.add_parser("diagram", help="draw a Workflow, or a Job with the path that it took")
+    diagram.add_argument(
+        "target", metavar="FILE|workflow/NAME|job/NAME", help="a YAML file, or an object of the cluster"
+    )
+    diagram.add_argument("-n", "--namespace", default="default", help="where in the cluster; default: %(default)s")
+    diagram.add_argument("--name", help="which object of the file, where it holds several")
+    diagram.add_argument("--format", choices=("mermaid", "svg"), help="default: svg for -o FILE.svg, else mermaid")
+    diagram.add_argument("-o", "--output", type=Path, metavar="FILE", help="write to a file instead of to the terminal")
+    diagram.set_defaults(command=_diagram)
     return parser
 
 
 def _run(_: argparse.Namespace) -> int:
+    import uvloop  # noqa: PLC0415  # as below
+
     from mastercontrol.run import Process  # noqa: PLC0415  # `dev` shall not wait for what only the cluster needs
 
     try:
@@ -61,7 +77,9 @@ def _run(_: argparse.Namespace) -> int:
     except InvalidSetting as error:
         return _wrong(str(error))
     logs.configure(settings.log_level, settings.log_format)
-    return asyncio.run(Process(settings).run())
+    # Half of the operator's time goes to its event loop, and this one takes less of it.
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(Process(settings).run())
 
 
 def _check(_: argparse.Namespace) -> int:
@@ -84,6 +102,32 @@ def _dev(args: argparse.Namespace) -> int:
         return asyncio.run(session.run(loaded, args.handlers, seconds=args.timeout, plain=args.plain))
     except (files.InvalidFile, session.NoHandlers) as error:
         return _wrong(str(error))
+
+
+def _lint(args: argparse.Namespace) -> int:
+    from mastercontrol.dev.lint import lint  # noqa: PLC0415  # as above
+
+    report = lint(args.files)
+    for found in report.found:
+        print(found)  # noqa: T201  # this is what it is run for
+    for text in report.unreadable:
+        _wrong(text)
+    return report.status
+
+
+def _diagram(args: argparse.Namespace) -> int:
+    from mastercontrol.diagram import command  # noqa: PLC0415  # as above
+
+    logs.configure("error", "text")
+    try:
+        subject = command.find(args.target, args.name, args.namespace)
+        command.write(command.draw(subject, args.format, args.output), args.output)
+    except command.CannotDraw as error:
+        _wrong(str(error))
+        return error.status
+    for note in subject.notes:
+        print(f"mastercontrol: {note}", file=sys.stderr)  # noqa: T201  # not in what is piped on
+    return 0
 
 
 def _wrong(text: str) -> int:

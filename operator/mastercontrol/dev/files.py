@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from mastercontrol.api.job import parse_job
 from mastercontrol.api.names import API_VERSION, KIND_JOB, KIND_POOL, KIND_WORKFLOW
@@ -16,10 +14,9 @@ from mastercontrol.api.pool import parse_pool
 from mastercontrol.api.values import InvalidObject
 from mastercontrol.api.workflow import parse_workflow
 from mastercontrol.engine.ports import RawObject
+from mastercontrol.manifests import InvalidFile, documents
 
-
-class InvalidFile(ValueError):
-    """A file cannot be used. `str()` says file, line and what to write."""
+__all__ = ["InvalidFile", "Loaded", "load"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +40,7 @@ def load(paths: Sequence[Path]) -> Loaded:
     ignored: list[str] = []
     names: dict[tuple[str, str], str] = {}
     for path in paths:
-        for line, raw in _documents(path):
+        for line, raw in documents(path):
             where = f"{path}:{line}"
             if raw.get("apiVersion") != API_VERSION or raw.get("kind") not in found:
                 ignored.append(f"{where}: {raw.get('kind')} is not needed here")
@@ -60,24 +57,6 @@ def load(paths: Sequence[Path]) -> Loaded:
     if not found[KIND_JOB]:
         raise InvalidFile("there is no Job in these files, so there is nothing to run")
     return Loaded(tuple(found[KIND_WORKFLOW]), tuple(found[KIND_POOL]), tuple(found[KIND_JOB]), folders, tuple(ignored))
-
-
-def _documents(path: Path) -> Iterable[tuple[int, dict[str, Any]]]:
-    try:
-        text = path.read_text(encoding="utf-8")
-        nodes = list(yaml.compose_all(text, Loader=yaml.SafeLoader))
-        values = list(yaml.safe_load_all(text))
-    except OSError as error:
-        raise InvalidFile(f"{path}: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InvalidFile(f"{path}: {error}") from None
-    for node, value in zip(nodes, values, strict=True):
-        if value is None:
-            continue
-        line = node.start_mark.line + 1 if node is not None else 1
-        if not isinstance(value, dict):
-            raise InvalidFile(f"{path}:{line}: this is no Kubernetes object")
-        yield line, value
 
 
 def _named(raw: dict[str, Any]) -> RawObject:
