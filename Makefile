@@ -24,7 +24,7 @@ $(VENV)/.ready: constraints/dev.txt pyproject.toml worker-image/pyproject.toml
 	@touch $@
 
 demo: setup ## run the examples at once, in one process, without a cluster
-	$(BIN)/mastercontrol dev examples/relay/*.yaml examples/thumbnails/*.yaml
+	$(BIN)/mastercontrol dev examples/relay/*.yaml examples/thumbnails/*.yaml examples/patterns/*.yaml
 
 test: lint unit integration e2e ## everything: style, unit, integration and a real cluster
 

@@ -63,7 +63,7 @@ def bare_cluster(images: list[str]) -> Cluster:
     kubeconfig = _hack("cluster", "up").splitlines()[-1]
     _hack("cluster", "load", *images)
     cluster = Cluster(kubeconfig, node=f"{NAME}-control-plane")
-    for kind in ("mcpjobs", "mcpworkerpools", "mcpworkflows"):
+    for kind in ("mcpschedules", "mcpjobs", "mcpworkerpools", "mcpworkflows"):
         cluster.kubectl("delete", kind, "--all", "--wait=false", check=False)
     run([str(HELM), "--kubeconfig", kubeconfig, "uninstall", "mcp", "--wait", "--ignore-not-found"], seconds=180)
     cluster.kubectl("delete", "pods,deployments,pvc", "--all", "--wait=false", "--now")
@@ -126,7 +126,7 @@ def cluster(bare_cluster: Cluster, quick_start: dict[str, str]) -> Iterator[Clus
     states = [{"name": n, "pool": n, "retry": {"backoffSeconds": 1, "jitter": "none"}} for n in ("one", "two", "three")]
     bare_cluster.apply(workflow("chain", *states))
     yield bare_cluster
-    for kind in ("mcpjobs", "mcpworkerpools", "mcpworkflows"):
+    for kind in ("mcpschedules", "mcpjobs", "mcpworkerpools", "mcpworkflows"):
         bare_cluster.kubectl("delete", kind, "--all", "--wait=false", check=False)
     run([str(HELM), "--kubeconfig", bare_cluster.kubeconfig, "uninstall", "mcp"], seconds=180)
 

@@ -6,7 +6,7 @@ from types import ModuleType
 import pytest
 
 from mastercontrol_worker import Context, JobRef, Registry
-from unit.examples.loading import RELAY, THUMBNAILS, load
+from unit.examples.loading import PATTERNS, RELAY, THUMBNAILS, load
 
 
 @pytest.fixture(scope="session")
@@ -23,6 +23,11 @@ def relay(registry: Registry) -> ModuleType:
 @pytest.fixture(scope="session")
 def thumbnails(registry: Registry) -> ModuleType:
     return load(THUMBNAILS / "thumbnail_handlers.py", registry)
+
+
+@pytest.fixture(scope="session")
+def patterns(registry: Registry) -> ModuleType:
+    return load(PATTERNS / "pattern_handlers.py", registry)
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[3]
 EXAMPLES = ROOT / "examples"
 RELAY = EXAMPLES / "relay"
 THUMBNAILS = EXAMPLES / "thumbnails"
+PATTERNS = EXAMPLES / "patterns"
 
 
 def load(path: Path, registry: mastercontrol_worker.Registry) -> ModuleType:

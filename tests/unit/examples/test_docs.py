@@ -16,9 +16,13 @@ import pytest
 import yaml
 
 from mastercontrol.api.names import GROUP
+from mastercontrol.api.workflow import parse_spec
+from mastercontrol.workflow.compile import compile_workflow
+from mastercontrol.workflow.definition import Definition
 from unit.examples.loading import EXAMPLES, ROOT
-from unit.examples.markdown import Block, all_blocks, anchors, blocks, links, pages
+from unit.examples.markdown import Block, all_blocks, anchors, blocks, links, pages, tables
 
+LANGUAGE = ROOT / "docs" / "reference" / "workflow-language.md"
 TUTORIAL = ROOT / "docs" / "tutorial" / "first-workflow.md"
 PROMISE = (
     "every transition is applied exactly once; every step is executed at least once; the dispatch id is the "
@@ -62,7 +66,15 @@ def strict(schema: Any) -> Any:
 
 
 def objects(block: Block) -> list[dict[str, Any]]:
-    return [document for document in yaml.safe_load_all(block.text) if document]
+    return [fragment(document) for document in yaml.safe_load_all(block.text) if document]
+
+
+def fragment(document: Any) -> dict[str, Any]:
+    """A list of states as the Workflow that has them, anything else as it is."""
+    if not isinstance(document, list):
+        return dict(document)
+    meta = {"apiVersion": f"{GROUP}/v1alpha1", "kind": "Workflow", "metadata": {"name": "w"}}
+    return {**meta, "spec": {"states": document}}
 
 
 @pytest.mark.parametrize("block", all_blocks("yaml"), ids=str)
@@ -71,6 +83,26 @@ def test_yaml_in_the_docs_is_what_the_cluster_takes(block: Block) -> None:
         if str(document.get("apiVersion", "")).startswith(GROUP):
             schema = schemas()[document["kind"]]
             jsonschema.validate(document, schema)
+
+
+@pytest.mark.parametrize("block", all_blocks("yaml"), ids=str)
+def test_a_workflow_in_the_docs_has_no_faults(block: Block) -> None:
+    for document in objects(block):
+        if document.get("kind") == "Workflow":
+            compiled = compile_workflow("w", parse_spec(document["spec"]))
+            assert isinstance(compiled, Definition), str(compiled)
+
+
+def test_the_reference_of_the_language_has_an_example_of_each_type() -> None:
+    documents = [document for block in blocks(LANGUAGE, "yaml") for document in objects(block)]
+    shown = {state.get("type", "Task") for document in documents for state in document["spec"]["states"]}
+    crd = schemas()["Workflow"]["properties"]["spec"]["properties"]["states"]["items"]["properties"]["type"]
+    assert shown == set(crd["enum"]) == set(tables(LANGUAGE, "States"))
+
+
+def test_the_check_of_workflows_finds_a_next_that_is_not_there() -> None:
+    document = fragment([{"name": "a", "pool": "p", "next": "b"}])
+    assert "there is no state 'b'" in str(compile_workflow("w", parse_spec(document["spec"])))
 
 
 def test_yaml_of_the_examples_is_what_the_cluster_takes() -> None:

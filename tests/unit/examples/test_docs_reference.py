@@ -16,6 +16,7 @@ import mastercontrol
 from mastercontrol.api.names import ConditionType, Phase, Reason, ResultReason
 from mastercontrol.broker import topology
 from mastercontrol.settings import Settings
+from mastercontrol.workflow import errors
 from mastercontrol.workflow.machine import BEGIN, FINAL
 from mastercontrol_worker import contract
 from unit.examples.loading import ROOT
@@ -107,6 +108,9 @@ def test_every_error_code_of_the_contract_is_listed() -> None:
     assert codes <= listed
     assert listed - codes == {
         "DeadLettered",
+        errors.QUERY,
+        errors.TOLERATED,
+        errors.TRANSITIONS,
         Reason.STATUS_TOO_LARGE,
         Reason.DEADLINE_EXCEEDED,
         Reason.CANCELLED,

@@ -17,7 +17,8 @@ from mastercontrol.api.job import parse_job
 from mastercontrol.api.pool import parse_pool
 from mastercontrol.api.workflow import parse_workflow
 from mastercontrol.pools.podtemplate import pod_template
-from mastercontrol.workflow.definition import Definition, compile_workflow
+from mastercontrol.workflow.compile import compile_workflow
+from mastercontrol.workflow.definition import Definition
 from mastercontrol_worker import Registry
 from unit.examples.loading import EXAMPLES
 
@@ -50,7 +51,7 @@ def test_each_step_has_a_pool_that_can_do_it(
 def test_the_workflow_and_the_job_can_be_run(example: str) -> None:
     (raw,) = objects(example, "workflow.yaml")
     workflow = parse_workflow(raw)
-    assert isinstance(compile_workflow(workflow.name, workflow.states), Definition)
+    assert isinstance(compile_workflow(workflow.name, workflow.spec), Definition)
     (job,) = objects(example, "job.yaml")
     assert parse_job(job).spec.workflow == workflow.name
 
