@@ -22,18 +22,18 @@ PAGES = ROOT / "docs" / "reference"
 Schema = dict[str, Any]
 
 # In the order in which a newcomer meets them.
-KINDS = ("mcpjobs", "mcpworkflows", "mcpworkerpools")
+KINDS = ("mcpjobs", "mcpworkflows", "mcpworkerpools", "mcpschedules")
 
 GENERATED = "<!-- Written by docs/generate.py. Do not edit; edit {source} and run it again. -->\n"
 
 
 def kinds_page() -> str:
-    """The reference of the three kinds, from `crds/`."""
+    """The reference of the kinds, from `crds/`."""
     lines = [
         "# Kinds",
         "",
         GENERATED.format(source="crds/"),
-        "All are in the group `mastercontrol.dev`, version `v1alpha1`, and `kubectl get mcp` lists all three.",
+        "All are in the group `mastercontrol.dev`, version `v1alpha1`, and `kubectl get mcp` lists them all.",
         "`kubectl explain mcpjobs.spec` says the same as this page.",
         "",
     ]
@@ -85,7 +85,8 @@ def value(field: Schema) -> str:
     if "enum" in field:
         return ", ".join(code(choice) for choice in field["enum"])
     if field.get("x-kubernetes-int-or-string"):
-        return "quantity"
+        rules = [rule["rule"] for rule in field.get("x-kubernetes-validations", ())]
+        return "quantity" if any("isQuantity" in rule for rule in rules) else "integer or string"
     kind = field.get("type", "any JSON value")
     if kind == "array":
         return f"list of {field['items'].get('type', 'value')}s"
