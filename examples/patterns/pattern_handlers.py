@@ -81,7 +81,7 @@ def check_address(request: Any) -> dict[str, Any]:
     return {"name": "address", "ok": any(letter.isdigit() for letter in request["address"])}
 
 
-# -- travel.yaml
+# -- travel.yaml and trip.yaml
 
 
 @worker.step("bookFlight")
@@ -108,6 +108,11 @@ def book_car(booking: Any, context: worker.Context) -> dict[str, Any]:
 def cancel(booking: Any) -> dict[str, Any]:
     """Cancel what has the reference. Nothing to cancel is no failure: it may have been done before."""
     return {"cancelled": booking["reference"]}
+
+
+@worker.step("tellTraveller")
+def tell_traveller(end: Any) -> dict[str, Any]:
+    return {"told": "we booked all of it" if end["phase"] == "Succeeded" else f"no trip: {end['error']['code']}"}
 
 
 def _refuse_if_sold_out(booking: Any, context: worker.Context) -> None:

@@ -21,6 +21,7 @@ OUTPUTS: dict[str, Object] = {
     "order": {"state": "shipped", "receipt": "order-1-38", "parcel": "order-1-lamp"},
     "polling": {"url": "https://exports.example/export-polling-1", "asked": 3},
     "travel": {"flight": "12A", "hotel": "214", "car": "MCP 7"},
+    "trip": {"flight": "12A", "hotel": "214", "car": "MCP 7"},
 }
 
 
@@ -100,6 +101,27 @@ def test_a_trip_that_cannot_be_had_is_cancelled_in_reverse_order(patterns: Clust
     assert status["error"] == {"code": "NotBooked", "message": "bookCar: there is none left", "state": "notBooked"}
     booked, cancelled = ["bookFlight", "bookHotel", "bookCar"], ["cancelHotel", "cancelFlight"]
     assert entered(status) == [*booked, *cancelled, "notBooked", "Failed"]
+
+
+def test_a_trip_is_undone_by_what_its_bookings_say(patterns: Cluster) -> None:
+    name = patterns.job("trip", {"soldOut": ["bookCar"]})
+    status = patterns.wait_job(name, "Failed", 90)
+    assert status["error"] == {"code": "SoldOut", "message": "there is none left", "state": "bookCar"}
+    begun = [h["state"].removeprefix("InProgress.") for h in status["history"] if h.get("reason") == "Started"]
+    assert begun[1:] == ["compensate[1].cancelHotel", "compensate[0].cancelFlight", "onExit.tellTraveller"]
+
+
+def test_a_cancelled_trip_is_undone_and_the_traveller_is_told(patterns: Cluster) -> None:
+    workflow, _ = yaml.safe_load_all((PATTERNS / "trip.yaml").read_text())
+    workflow["metadata"]["name"] = "long-trip"
+    workflow["spec"]["states"].insert(1, {"name": "think", "type": "Signal"})
+    patterns.apply(workflow)
+    name = patterns.job("long-trip", {"soldOut": []})
+    patterns.wait_state(name, "InProgress.think", 60)
+    patterns.patch("mcpjob", name, {"spec": {"cancel": True}})
+    status = patterns.wait_job(name, "Cancelled", 60)
+    begun = [h["state"].removeprefix("InProgress.") for h in status["history"] if h.get("reason") == "Started"]
+    assert begun[1:] == ["compensate[0].cancelFlight", "onExit.tellTraveller"]
 
 
 def test_a_loop_is_bounded(patterns: Cluster) -> None:

@@ -128,6 +128,28 @@ class JobError:
 
 
 @dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a job will end once its closing states are done. `seq` is the sequence of the transition into the first.
+
+    `failures` says which of them failed, in one line each.
+    """
+
+    phase: Phase
+    seq: int
+    output: Any = None
+    error: JobError | None = None
+    failures: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Undo:
+    """A state that is done and is to be undone if the job does not end well; `input` is for what undoes it."""
+
+    path: str
+    input: Any = None
+
+
+@dataclass(frozen=True, slots=True)
 class JobStatus:
     """A Job's status. The value without arguments is that of a Job nothing was done for yet."""
 
@@ -149,6 +171,8 @@ class JobStatus:
     output: Any = None
     error: JobError | None = None
     message: str | None = None
+    outcome: Outcome | None = None
+    compensations: tuple[Undo, ...] = ()
 
     @property
     def ended(self) -> bool:
@@ -191,6 +215,8 @@ class JobStatus:
             "output": self.output,
             "error": _error_raw(self.error),
             "message": self.message,
+            "outcome": _outcome_raw(self.outcome),
+            "compensations": [_drop_none({"path": u.path, "input": u.input}) for u in self.compensations] or None,
         }
         return _drop_none(raw)
 
@@ -281,8 +307,10 @@ def parse_status(raw: Mapping[str, Any]) -> JobStatus:
         completion_time=parse_time(raw.get("completionTime")),
         observed_generation=raw.get("observedGeneration"),
         output=raw.get("output"),
-        error=JobError(error["code"], error.get("message", ""), error.get("state")) if error else None,
+        error=_error(error) if error else None,
         message=raw.get("message"),
+        outcome=_outcome(raw["outcome"]) if raw.get("outcome") else None,
+        compensations=tuple(Undo(u["path"], u.get("input")) for u in raw.get("compensations") or ()),
     )
 
 
@@ -419,3 +447,32 @@ def _history(raw: Mapping[str, Any]) -> HistoryEntry:
 
 def _error_raw(e: JobError | None) -> dict[str, Any] | None:
     return None if e is None else _drop_none({"code": e.code, "message": e.message, "state": e.state})
+
+
+def _error(raw: Mapping[str, Any]) -> JobError:
+    return JobError(raw["code"], raw.get("message", ""), raw.get("state"))
+
+
+def _outcome_raw(o: Outcome | None) -> dict[str, Any] | None:
+    if o is None:
+        return None
+    return _drop_none(
+        {
+            "phase": o.phase.value,
+            "seq": o.seq,
+            "output": o.output,
+            "error": _error_raw(o.error),
+            "failures": list(o.failures) or None,
+        }
+    )
+
+
+def _outcome(raw: Mapping[str, Any]) -> Outcome:
+    error = raw.get("error")
+    return Outcome(
+        phase=Phase(raw["phase"]),
+        seq=raw["seq"],
+        output=raw.get("output"),
+        error=_error(error) if error else None,
+        failures=tuple(raw.get("failures") or ()),
+    )

@@ -98,6 +98,7 @@ class Reason(StrEnum):
     TOO_MANY_MISSED_TIMES = "TooManyMissedTimes"
     JOB_ALREADY_ACTIVE = "JobAlreadyActive"
     FAILED_CREATE = "FailedCreate"
+    CLEAN_UP_FAILED = "CleanUpFailed"  # a compensation or onExit; the rest of it goes on
 
 
 class ResultReason(StrEnum):

@@ -97,6 +97,17 @@ class StateSpec:
     max_concurrency: int = 0
     tolerated_count: int | None = None
     tolerated_percentage: float | None = None
+    # what undoes it
+    compensate: CompensateSpec | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CompensateSpec:
+    """What undoes a state that is done. Without an input its states get the output of the state."""
+
+    block: BlockSpec
+    has_input: bool = False
+    input: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +127,7 @@ class WorkflowSpec:
 
     states: tuple[StateSpec, ...]
     max_transitions: int = 10_000
+    on_exit: BlockSpec | None = None
 
 
 def parse_workflow(raw: Mapping[str, Any]) -> Workflow:
@@ -138,11 +150,28 @@ def parse_spec(spec: Mapping[str, Any]) -> WorkflowSpec:
 
     :raises InvalidObject: with the first fault.
     """
-    values.known(spec, frozenset({"states", "maxTransitions"}), "spec")
+    values.known(spec, frozenset({"states", "maxTransitions", "onExit"}), "spec")
     return WorkflowSpec(
         states=_states(spec, "spec", 1),
         max_transitions=values.whole(spec, "maxTransitions", "spec", 1, 1_000_000, 10_000),
+        on_exit=_on_exit(spec),
     )
+
+
+def _on_exit(spec: Mapping[str, Any]) -> BlockSpec | None:
+    if spec.get("onExit") is None:
+        return None
+    block = values.mapping(spec, "onExit", "spec")
+    values.known(block, frozenset({"states"}), "spec.onExit")
+    return BlockSpec("spec.onExit", _states(block, "spec.onExit", 2))
+
+
+def _compensate(state: Mapping[str, Any], path: str, depth: int) -> CompensateSpec | None:
+    if state.get("compensate") is None:
+        return None
+    block, at = values.mapping(state, "compensate", path), f"{path}.compensate"
+    values.known(block, frozenset({"states", "input"}), at)
+    return CompensateSpec(BlockSpec(at, _states(block, at, depth + 1)), "input" in block, block.get("input"))
 
 
 def _states(holder: Mapping[str, Any], path: str, depth: int) -> tuple[StateSpec, ...]:
@@ -177,6 +206,7 @@ def _state(state: object, path: str, depth: int) -> StateSpec:
         has_output="output" in state,
         output=state.get("output"),
         assign=values.mapping(state, "assign", path),
+        compensate=_compensate(state, path, depth),
         **read(state, path, depth),
     )
 
@@ -325,14 +355,15 @@ Reader = Callable[[Mapping[str, Any], str, int], Fields]
 
 _RETRYING = frozenset({"retry", "catch"})
 _TYPES: Mapping[str, tuple[frozenset[str], Reader]] = {
-    "Task": (_RETRYING | {"pool", "timeoutSeconds"}, _task),
-    "Pass": (frozenset(), _nothing),
+    "Task": (_RETRYING | {"pool", "timeoutSeconds", "compensate"}, _task),
+    "Pass": (frozenset({"compensate"}), _nothing),
     "Choice": (frozenset({"choices", "default"}), _choice),
     "Wait": (frozenset({"seconds", "until"}), _wait),
-    "Signal": (frozenset({"signal", "timeoutSeconds", "catch"}), _signal),
-    "Parallel": (_RETRYING | {"branches"}, _parallel),
+    "Signal": (frozenset({"signal", "timeoutSeconds", "catch", "compensate"}), _signal),
+    "Parallel": (_RETRYING | {"branches", "compensate"}, _parallel),
     "Map": (
-        _RETRYING | {"items", "states", "maxConcurrency", "toleratedFailureCount", "toleratedFailurePercentage"},
+        _RETRYING
+        | {"items", "states", "maxConcurrency", "toleratedFailureCount", "toleratedFailurePercentage", "compensate"},
         _map,
     ),
     "Succeed": (frozenset(), _nothing),

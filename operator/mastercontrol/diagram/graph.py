@@ -9,13 +9,16 @@ for good (to Failed) and be cancelled (to Cancelled), and `path` adds such a mov
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Final, assert_never
 
 from mastercontrol.workflow.definition import (
+    COMPENSATE,
+    ON_EXIT,
     Block,
     ChoiceState,
+    ClosingState,
     Definition,
     FailState,
     MapState,
@@ -54,6 +57,7 @@ class Kind(StrEnum):
     FAIL = "Fail"
     PARALLEL = "Parallel"
     MAP = "Map"
+    CLOSING = "Closing"  # compensate or onExit
 
 
 class Move(StrEnum):
@@ -110,7 +114,28 @@ class Graph:
 
 def graph_of(definition: Definition) -> Graph:
     """The graph of a Definition, in the order in which its author wrote the states."""
-    return _graph(definition.block, "")
+    graph = _graph(definition.block, "")
+    return _with_closing(graph, definition) if definition.closing else graph
+
+
+def _with_closing(graph: Graph, definition: Definition) -> Graph:
+    """The graph of a job that closes: what led to an end leads to a closing state first, and that to the end.
+
+    A state may fail at any time, which is not drawn; so a closing state may have no edge that leads to it.
+    """
+    done, failed = own(DONE), own(FAILED)
+    exits, undoes = ON_EXIT in definition.closing, COMPENSATE in definition.closing
+    first = {done: ON_EXIT if exits else done, failed: COMPENSATE if undoes else ON_EXIT}
+    edges = [replace(edge, target=first.get(edge.target, edge.target)) for edge in graph.edges]
+    if undoes:
+        edges.append(Edge(COMPENSATE, ON_EXIT if exits else failed, Move.NEXT if exits else Move.FAIL))
+    if exits:
+        edges += [Edge(ON_EXIT, done, Move.NEXT), Edge(ON_EXIT, failed, Move.FAIL)]
+    known = [node for node in graph.nodes if node.kind not in {Kind.DONE, Kind.FAILED}]
+    ends = {edge.target for edge in edges}
+    closing = [_node(state, "") for state in definition.closing.values()]
+    last = [Node(own(name), name, Kind(name)) for name in (DONE, FAILED) if own(name) in ends]
+    return Graph("", (*known, *closing, *last), tuple(edges))
 
 
 def node_id(block: str, name: str) -> str:
@@ -161,8 +186,8 @@ def _edges(block: Block, path: str) -> Iterator[Edge]:
             case Trigger.FAIL:
                 if isinstance(state, FailState):
                     yield Edge(*ends, Move.FAIL)
-            case Trigger.CANCEL:
-                pass
+            case Trigger.CANCEL | Trigger.CLOSE:
+                pass  # of any state: see `_with_closing`
             case _:
                 assert_never(trigger)
 
@@ -229,7 +254,10 @@ def _errors(errors: tuple[str, ...]) -> str:
 def _node(state: State, path: str) -> Node:
     here = node_id(path, state.name)
     blocks = tuple(_graph(block, at) for at, block in _blocks(state, here))
-    return Node(here, state.name, _kind(state), (shortened(_details(state)),), blocks)
+    details: tuple[str, ...] = (shortened(_details(state)),)
+    if state.compensation is not None:
+        details += (f"undone by {COMPENSATE}[{state.compensation.number}]",)
+    return Node(here, state.name, _kind(state), details, blocks)
 
 
 def _blocks(state: State, here: str) -> list[tuple[str, Block]]:
@@ -238,6 +266,8 @@ def _blocks(state: State, here: str) -> list[tuple[str, Block]]:
             return [(f"{here}[{i}]", branch) for i, branch in enumerate(branches)]
         case MapState(block=block):
             return [(f"{here}[*]", block)]
+        case ClosingState(name=name, blocks=blocks):
+            return [(f"{here}[{i}]" if name == COMPENSATE else here, block) for i, block in enumerate(blocks)]
         case _:
             return []
 
@@ -261,6 +291,8 @@ def _details(state: State) -> str:  # noqa: PLR0911  # one for each type
             return "Map: for each item" + (f", {most} at once" if most else "")
         case ParallelState():
             return "Parallel: all of these"
+        case ClosingState(name=name):
+            return "if it does not end well, last first" if name == COMPENSATE else "at the end, whatever happened"
         case PassState() | ChoiceState() | SucceedState():
             return _kind(state).value
         case _:

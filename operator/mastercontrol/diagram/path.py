@@ -69,6 +69,9 @@ class _Path:
         if line.reason == Reason.STARTED:
             self.last[block] = own(BEGIN)
             self.mark(node_id(block, own(BEGIN)))
+        if self.last.get(block) == name and at in self.definition.closing:
+            self._goes(at, own(DONE), Move.NEXT, line.reason)  # its block is done
+            return
         if self.last.get(block) == name and line.reason != Reason.STEP_SUCCEEDED:
             # The same line says that an attempt failed and, in a block, that there is no other.
             if lives_on or not block:

@@ -10,7 +10,7 @@ import datetime as dt
 from collections.abc import Sequence
 from dataclasses import replace
 
-from mastercontrol.api.job import ActiveStep, Job, JobStatus
+from mastercontrol.api.job import ActiveStep, Job, JobError, JobStatus, Outcome
 from mastercontrol.api.names import Phase, Reason, ResultReason
 from mastercontrol.engine import moves
 from mastercontrol.engine.facts import Decision, Facts, Kept, Missing, Note, Result, Verdict
@@ -19,7 +19,7 @@ from mastercontrol.engine.moves import status_bytes
 from mastercontrol.engine.scopes import name_of
 from mastercontrol.engine.sending import Sender
 from mastercontrol.workflow.definition import Definition, MapState, ParallelState, SignalState, TaskState, WaitState
-from mastercontrol.workflow.machine import TriggerRefused
+from mastercontrol.workflow.machine import TriggerRefused, step_of
 from mastercontrol_worker.contract import Failed, StepError, Succeeded
 
 
@@ -57,6 +57,8 @@ class _Turn:
             self._follow_spec()
         if not self.status.ended and self.status.sequence > 0 and isinstance(self.facts.definition, Definition):
             self._load(self.facts.definition)
+        if not self.status.ended and self.job.spec.cancel:
+            self._cancel()
         if not self.status.ended and self.status.sequence == 0:
             self._begin(results)
         self.verdicts = [self._take(result) for result in results]
@@ -89,11 +91,23 @@ class _Turn:
     def _follow_spec(self) -> None:
         now, spec = self.facts.now, self.job.spec
         if spec.cancel:
-            self.status = moves.cancel(self.status, self.facts)
+            # What is left to do before the end is not held up.
+            if self.status.phase is Phase.SUSPENDED:
+                self.status = moves.resume(self.status, now)
         elif spec.suspend and self.status.phase is not Phase.SUSPENDED:
             self.status = moves.suspend(self.status, now)
         elif not spec.suspend and self.status.phase is Phase.SUSPENDED:
             self.status = moves.resume(self.status, now)
+
+    def _cancel(self) -> None:
+        error = moves.cancellation(self.status)
+        outcome = Outcome(Phase.CANCELLED, 0, error=error)
+        if self.status.outcome is not None:
+            return  # it is closing already
+        if self.flow is not None and self.flow.stop(outcome, error.code, error.message):
+            return
+        self.status = moves.cancel(self.status, self.facts)
+        self.flow = self.sender = None
 
     @property
     def _suspended(self) -> bool:
@@ -231,9 +245,14 @@ class _Turn:
         if self._has_ended or self.status.sequence == 0:
             return
         limit, started = self.job.spec.active_deadline_seconds, self.status.start_time
-        if limit and started and not self._suspended and started + dt.timedelta(seconds=limit) <= self.facts.now:
-            self._absorb()
+        if self._may_expire and limit and started and started + dt.timedelta(seconds=limit) <= self.facts.now:
             message = f"the job was active for longer than its {limit} s (activeDeadlineSeconds)"
+            reason = Reason.DEADLINE_EXCEEDED
+            error = JobError(reason.value, message, step_of(self.status.state))
+            if self.flow is not None and self.flow.stop(Outcome(Phase.FAILED, 0, error=error), reason, message):
+                self.notes.append(Note(reason, message))
+                return
+            self._absorb()
             self.status = moves.fail(
                 self.status, self.facts, StepError(Reason.DEADLINE_EXCEEDED, message, retryable=False), None, ""
             )
@@ -245,6 +264,12 @@ class _Turn:
             late = next((a for a in self.status.active if self._is_late(a)), None)
             if late is not None:  # and nobody knows any more whether another attempt would be allowed
                 self._give_up(StepError(Reason.STEP_TIMEOUT, "no result before its deadline"), late)
+
+    @property
+    def _may_expire(self) -> bool:
+        """Whether the job's active deadline counts: not while it is suspended, nor while it closes."""
+        closing = self.status if self.flow is None else self.flow.closing
+        return not self._suspended and closing.outcome is None
 
     def _move_by_time(self, flow: Flow) -> None:
         """What time or a signal makes due is committed first; the next turn sends it."""
@@ -354,7 +379,7 @@ class _Turn:
         if not self._suspended:
             times += [self._due_at(a) for a in self.status.active if a.dispatched_at is None]
             limit, started = self.job.spec.active_deadline_seconds, self.status.start_time
-            if limit and started:
+            if limit and started and self.status.outcome is None:
                 times.append(started + dt.timedelta(seconds=limit))
         return min((t for t in times if t is not None), default=None)
 
@@ -387,10 +412,29 @@ class _Turn:
         message = f"the status would have {size} bytes, the limit is {limit}"
         base = self.was if self.was.sequence else replace(self.status, output=None)
         error = StepError(Reason.STATUS_TOO_LARGE, message, retryable=False)
+        if self._close_for_size(base, error):
+            return
         self.status = moves.fail(base, self.facts, error, None, "")
         self.status = replace(self.status, observed_generation=self.job.generation)
         self.flow = self.sender = None
         self.notes = [Note(Reason.STATUS_TOO_LARGE, message)]
+
+    def _close_for_size(self, base: JobStatus, error: StepError) -> bool:
+        """Let the job close before it fails for its size, from the last status that fitted. Whether that fits too."""
+        definition = self.facts.definition
+        if isinstance(definition, Missing) or base.sequence == 0 or base.outcome is not None:
+            return False
+        flow = Flow(self.job, base, definition, self.facts)
+        cause = JobError(str(error.code), error.message, step_of(base.state))
+        if not flow.stop(Outcome(Phase.FAILED, 0, error=cause), error.code, error.message):
+            return False
+        status = replace(moves.absorb(base, flow, self.facts.now), observed_generation=self.job.generation)
+        if status_bytes(status) > self.facts.limits.status_bytes:
+            return False
+        self.status = status
+        self._load(definition)  # nothing is sent in this turn, but the next one is woken for it
+        self.notes = [Note(Reason.STATUS_TOO_LARGE, error.message)]
+        return True
 
 
 def _cause(entry: ActiveStep) -> int:

@@ -13,13 +13,15 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
-from mastercontrol.api.job import ActiveStep, Group, HistoryEntry, Job, JobStatus
-from mastercontrol.api.names import Reason
+from mastercontrol.api.job import ActiveStep, Group, HistoryEntry, Job, JobError, JobStatus, Outcome
+from mastercontrol.api.names import Phase, Reason
+from mastercontrol.engine.closing import Closing
 from mastercontrol.engine.facts import Facts, Note
 from mastercontrol.engine.moves import MESSAGE_CHARS, WORKER_CHARS
 from mastercontrol.engine.scopes import Scopes, group_of, index_of, is_inside, join, name_of, parent
 from mastercontrol.workflow import errors
 from mastercontrol.workflow.definition import (
+    COMPENSATE,
     ChoiceState,
     Definition,
     FailState,
@@ -51,7 +53,8 @@ class Flow:
         self.job = job
         self.facts = facts
         self.definition = definition
-        self.scopes = Scopes(job, definition, status.scope, {s.path: s for s in status.scopes})
+        self.closing = Closing(definition, status)
+        self.scopes = Scopes(job, definition, status.scope, {s.path: s for s in status.scopes}, self.closing)
         self.active: dict[str, ActiveStep] = {a.path: a for a in status.active}
         self.groups: dict[str, Group] = {g.path: g for g in status.groups}
         self.state, self.sequence = status.state, status.sequence
@@ -61,6 +64,7 @@ class Flow:
         self.output: Any = None
         self.error: tuple[StepError, str] | None = None  # with the path where it came from
         self.is_done = False
+        self.is_cancelled = False
         self._came_from = status.sequence
         self._cause = 0  # the sequence of the dispatch whose answer moves the job now; 0: none
         self._waiting: deque[tuple[str, Callable[[], None]]] = deque()  # with the path of the state that it is about
@@ -68,7 +72,7 @@ class Flow:
     @property
     def ended(self) -> bool:
         """Whether the job is at its end."""
-        return self.is_done or self.error is not None
+        return self.is_done or self.is_cancelled or self.error is not None
 
     # -- what happens
 
@@ -113,6 +117,21 @@ class Flow:
         self._enter(parent(entry.path), name_of(entry.path), entry.seq, entry)
         self._run()
 
+    # -- the end from outside, where something is left to do before it
+
+    def stop(self, outcome: Outcome, reason: str, message: str) -> bool:
+        """End the job for a reason outside its states; False where nothing is left to do, so it may end at once.
+
+        `outcome.seq` is filled in here.
+        """
+        if self.closing.outcome is not None or self.closing.first(outcome.phase) is None:
+            return False
+        self._cause = 0
+        self._close(outcome, reason, message=message)
+        self._run()
+        self.due.clear()  # no result stands behind it: it is sent once it is committed
+        return True
+
     # -- entering
 
     def _enter(self, scope: str, name: str, seq: int, before: ActiveStep | None = None) -> None:
@@ -120,18 +139,26 @@ class Flow:
         path = join(scope, name)
         state = self.definition.find(path)
         assert state is not None  # noqa: S101  # a compiled Definition leads to states that there are
-        if self.sequence > self.definition.max_transitions:
+        made = self.sequence - (self.closing.outcome.seq if self.closing.outcome is not None else 0)
+        if made > self.definition.max_transitions:
             text = f"the job made more than {self.definition.max_transitions} transitions (maxTransitions)"
-            self._end(StepError(errors.TRANSITIONS, text, retryable=False), path)
+            self._too_many(path, text)
             return
         if self.sequence - self._came_from > MOST_AT_ONCE:
             text = f"the job made more than {MOST_AT_ONCE} transitions without a state that waits for something"
-            self._end(StepError(errors.TRANSITIONS, text, retryable=False), path)
+            self._too_many(path, text)
             return
         try:
             self._begin_state(path, state, seq, before)
         except ExpressionError as error:
             self._failed(path, StepError(errors.QUERY, str(error), retryable=False), of_task=False)
+
+    def _too_many(self, path: str, text: str) -> None:
+        error = StepError(errors.TRANSITIONS, text, retryable=False)
+        if self.closing.outcome is None:
+            self._end(error, path)
+        else:
+            self._failed(path, error, of_task=False)  # of the clean-up, and what is left of it still runs
 
     def _begin_state(self, path: str, state: State, seq: int, before: ActiveStep | None) -> None:
         data = self.scopes.input(path)  # what cannot be evaluated fails here, not when it is sent or read inside
@@ -218,6 +245,9 @@ class Flow:
 
     def _block_done(self, scope: str, output: Any) -> None:
         path, index = group_of(scope), index_of(scope)
+        if self.closing.is_closing(path):
+            self._closing_over(path, scope, None)
+            return
         group = self.groups[path]
         self.scopes.forget(scope)
         self._settle(replace(group, results={**group.results, index or 0: output}))
@@ -243,6 +273,9 @@ class Flow:
             self._end(error, path)
             return
         holder, index = group_of(scope), index_of(scope)
+        if self.closing.is_closing(holder):
+            self._closing_over(holder, scope, error)
+            return
         state, group = self.definition.find(holder), self.groups[holder]
         if isinstance(state, MapState) and self._tolerates(state, group):
             self.scopes.forget(scope)
@@ -294,6 +327,9 @@ class Flow:
             self.sequence += 1
             self._line(in_progress(scope), Reason.STEP_SUCCEEDED, entry, worker, counted=True)
             self._block_done(scope, output)
+        elif self.closing.first(Phase.SUCCEEDED) is not None:
+            outcome = Outcome(Phase.SUCCEEDED, 0, output=output)
+            self._close(outcome, Reason.STEP_SUCCEEDED, entry, worker)
         else:
             self.state = machine_of(self.definition).fire(self.state, Trigger.SUCCEED, DONE)
             self._line(self.state, Reason.STEP_SUCCEEDED, entry, worker)
@@ -383,12 +419,97 @@ class Flow:
 
     def _end(self, error: StepError, path: str, entry: ActiveStep | None = None, worker: str = "") -> None:
         """The job fails."""
+        if self.closing.first(Phase.FAILED) is not None:
+            outcome = Outcome(Phase.FAILED, 0, error=JobError(str(error.code), error.message, path))
+            self._note(Reason.STEP_FAILED, path, entry.attempt if entry else 1, error, "the job closes and then fails")
+            self._close(outcome, error.code, entry, worker, error.message)
+            return
         self.state = machine_of(self.definition).fire(self.state, Trigger.FAIL)
         self._line(FAILED, error.code, entry, worker, error.message)
         self.error = (error, path)
         attempt = f", attempt {entry.attempt}" if entry is not None else ""
         self.notes.append(Note(Reason.JOB_FAILED, f"{path}{attempt}: {error.code}: {error.message}"))
         self._forget_all()
+
+    # -- closing: what undoes states that are done, and what runs at the end
+
+    def _close(
+        self,
+        outcome: Outcome,
+        reason: str,
+        entry: ActiveStep | None = None,
+        worker: str = "",
+        message: str | None = None,
+    ) -> None:
+        """It is known how the job ends, and something is to be done before."""
+        name = self.closing.first(outcome.phase)
+        assert name is not None  # noqa: S101  # callers ask first
+        self._forget_all()
+        self.scopes.forget_blocks()
+        self.closing.begin(replace(outcome, seq=self.sequence + 1))
+        self._enter_closing(name, reason, entry, worker, message)
+
+    def _enter_closing(
+        self, name: str, reason: str, entry: ActiveStep | None = None, worker: str = "", message: str | None = None
+    ) -> None:
+        to = in_progress(name)
+        self.state = machine_of(self.definition).fire(self.state, Trigger.CLOSE, to)
+        self._line(to, reason, entry, worker, message)
+        self._later(name, partial(self._begin_closing, name))
+
+    def _begin_closing(self, name: str) -> None:
+        scope = self.closing.scope if name == COMPENSATE else name
+        state = self.definition.find(name)
+        block = None if state is None else inner_block(state, index_of(scope))
+        assert block is not None  # noqa: S101  # it is of the Definition
+        self.scopes.drop(scope)
+        self.sequence += 1
+        self._line(in_progress(join(scope, block.start)), Reason.STARTED, counted=True)
+        self._enter(scope, block.start, self.sequence)
+
+    def _closing_over(self, name: str, scope: str, error: StepError | None) -> None:
+        if error is not None:
+            self._note(Reason.CLEAN_UP_FAILED, scope, 1, error, "the rest of the clean-up goes on")
+        self._drop_inside(scope)
+        following = self.closing.over(name, scope, error)
+        if following is None:
+            self._finish()
+        elif following == name:
+            self._later(name, partial(self._begin_closing, name))
+        else:
+            self._enter_closing(following, Reason.STEP_SUCCEEDED if error is None else error.code)
+
+    def _finish(self) -> None:
+        """Nothing is left to do: the job ends as was known when it began to close."""
+        outcome = self.closing.outcome
+        assert outcome is not None  # noqa: S101  # it is closing
+        machine = machine_of(self.definition)
+        if outcome.phase is Phase.SUCCEEDED:
+            self.state = machine.fire(self.state, Trigger.SUCCEED, DONE)
+            self._line(self.state, Reason.STEP_SUCCEEDED)
+            self.output, self.is_done = outcome.output, True
+        else:
+            cause = outcome.error
+            assert cause is not None  # noqa: S101  # what does not end well has one
+            cancelled = outcome.phase is Phase.CANCELLED
+            self.state = machine.fire(self.state, Trigger.CANCEL if cancelled else Trigger.FAIL)
+            self._line(self.state, cause.code, message=cause.message)
+            if cancelled:
+                self.is_cancelled = True
+            else:
+                self.error = (StepError(cause.code, cause.message), cause.state or "")
+                self.notes.append(Note(Reason.JOB_FAILED, f"{cause.state}: {cause.code}: {cause.message}"))
+        self._forget_all()
+
+    def _drop_inside(self, scope: str) -> None:
+        """Forget all that is in a block of a closing state."""
+        for known in (self.active, self.groups):
+            for inside in [p for p in known if is_inside(p, scope)]:
+                del known[inside]
+        self.scopes.forget(scope)
+        self.scopes.drop(scope)
+        self.due = [p for p in self.due if p in self.active]
+        self._waiting = deque((p, act) for p, act in self._waiting if not is_inside(p, scope))
 
     def _forget_all(self) -> None:
         self.active.clear()

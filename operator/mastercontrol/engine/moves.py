@@ -54,10 +54,14 @@ def absorb(status: JobStatus, flow: Flow, now: dt.datetime) -> JobStatus:
         scope=flow.scopes.get(""),
         scopes=tuple(s for p, s in flow.scopes.found.items() if p and not s.is_bare),
         groups=tuple(flow.groups.values()),
+        outcome=flow.closing.outcome,
+        compensations=flow.closing.stack,
     )
     if flow.error is not None:
         error, path = flow.error
         return _failed(moved, error, path, now)
+    if flow.is_cancelled and moved.outcome is not None and moved.outcome.error is not None:
+        return _cancelled(moved, moved.outcome.error, now)
     return _completed(moved, flow.output, now) if flow.is_done else moved
 
 
@@ -70,6 +74,7 @@ def fail(status: JobStatus, facts: Facts, error: StepError, entry: ActiveStep | 
 
 def _failed(status: JobStatus, error: StepError, path: str | None, now: dt.datetime) -> JobStatus:
     text = f"{path}: {_text(error)}" if path else _text(error)
+    text = _with_failures(text, status)
     ended = _ended(status, Phase.FAILED, ConditionType.FAILED, error.code, text, now)
     return replace(ended, error=JobError(error.code, error.message, path), message=text)
 
@@ -77,10 +82,24 @@ def _failed(status: JobStatus, error: StepError, path: str | None, now: dt.datet
 def cancel(status: JobStatus, facts: Facts) -> JobStatus:
     """The user cancelled the job. It counts as failed for who waits for an end, as a batch/v1 Job's deadline does."""
     moved = _fire(status, facts.definition, Trigger.CANCEL, facts, Reason.CANCELLED)
-    text = "spec.cancel was set"
-    ended = _ended(moved, Phase.CANCELLED, ConditionType.FAILED, Reason.CANCELLED, text, facts.now)
-    error = JobError(Reason.CANCELLED.value, text, step_of(status.state))
+    return _cancelled(moved, cancellation(status), facts.now)
+
+
+def cancellation(status: JobStatus) -> JobError:
+    """Why a job ends that the user cancels."""
+    return JobError(Reason.CANCELLED.value, "spec.cancel was set", step_of(status.state))
+
+
+def _cancelled(status: JobStatus, error: JobError, now: dt.datetime) -> JobStatus:
+    text = _with_failures(error.message, status)
+    ended = _ended(status, Phase.CANCELLED, ConditionType.FAILED, error.code, text, now)
     return replace(ended, error=error, message=text)
+
+
+def _with_failures(text: str, status: JobStatus) -> str:
+    """What is said at the end, with what failed of the clean-up."""
+    failures = status.outcome.failures if status.outcome is not None else ()
+    return f"{text}; clean-up failed: {'; '.join(failures)}"[:MESSAGE_CHARS] if failures else text
 
 
 def suspend(status: JobStatus, now: dt.datetime) -> JobStatus:
@@ -190,7 +209,8 @@ def _completed(status: JobStatus, output: Any, now: dt.datetime) -> JobStatus:
 def _ended(status: JobStatus, phase: Phase, kind: ConditionType, reason: str, text: str, now: dt.datetime) -> JobStatus:
     ended = status.without_condition(ConditionType.WAITING)
     ended = ended.with_condition(Condition(kind, True, str(reason), text[:MESSAGE_CHARS], now))  # noqa: FBT003  # a condition's status
-    return replace(ended, phase=phase, active=(), scope=Scope(), scopes=(), groups=(), completion_time=now)
+    bare = replace(ended, active=(), scope=Scope(), scopes=(), groups=(), outcome=None, compensations=())
+    return replace(bare, phase=phase, completion_time=now)
 
 
 def _text(error: StepError) -> str:

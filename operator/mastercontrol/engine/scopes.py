@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from mastercontrol.api.job import Job, Scope
+from mastercontrol.engine.closing import Closing
 from mastercontrol.workflow.definition import Definition, MapState, State, split_index
 from mastercontrol.workflow.expressions import ExpressionError
 from mastercontrol.workflow.templates import Template
@@ -46,8 +47,11 @@ def join(scope: str, name: str) -> str:
 class Scopes:
     """The scopes of one job, during one decision."""
 
-    def __init__(self, job: Job, definition: Definition, root: Scope, inner: Mapping[str, Scope]) -> None:
+    def __init__(
+        self, job: Job, definition: Definition, root: Scope, inner: Mapping[str, Scope], closing: Closing
+    ) -> None:
         self.job = job
+        self.closing = closing
         self.definition = definition
         self.found: dict[str, Scope] = {"": root, **inner}
         self._inputs: dict[str, Any] = {}
@@ -64,6 +68,10 @@ class Scopes:
     def forget(self, path: str) -> None:
         """Forget the scope of a block that is over."""
         self.found.pop(path, None)
+
+    def forget_blocks(self) -> None:
+        """Forget all blocks but the one at the top."""
+        self.found = {"": self.get("")}
 
     def drop(self, prefix: str) -> None:
         """Forget the scopes of a state's blocks, and what was worked out for them."""
@@ -95,6 +103,8 @@ class Scopes:
         if not path:
             return self.job.spec.input
         group, index = group_of(path), index_of(path)
+        if self.closing.is_closing(group):
+            return self.closing.input(group)
         if isinstance(self.definition.find(group), MapState):
             return self.items(group)[index or 0]
         if group not in self._inputs:
@@ -126,6 +136,8 @@ class Scopes:
             variables |= scope.variables
             if scope.error is not None:
                 names["error"] = scope.error
+            if not block and self.closing.error is not None:
+                names["error"] = self.closing.error
             group = group_of(block) if block else ""
             if block and isinstance(self.definition.find(group), MapState):
                 names["index"] = index_of(block)
@@ -151,20 +163,36 @@ class Scopes:
         same = passes and state.data.output is None and state.data.input is None
         after = scope.after if same else state.name
         outputs = {**scope.outputs, state.name: output}
-        block = self.definition.block_of(path)
-        needed = block.needed.get(following, frozenset()) if block is not None and following else frozenset()
+        needed = self._needed(path, following)
         kept = {n: o for n, o in outputs.items() if n in needed or n == after}
+        undo = self._undo(path, state, result, output)
         self.put(replace(scope, after=after, outputs=kept, variables={**scope.variables, **variables}))
+        if undo is not None:
+            self.closing.remember(path, undo[0])
         return output
 
     def catch(self, path: str, error: Mapping[str, Any], following: str) -> None:
         """A state failed and another one goes on: the error is its output, and in scope."""
         scope = self.get(parent(path))
         name = name_of(path)
-        block = self.definition.block_of(path)
-        needed = block.needed.get(following, frozenset()) if block is not None else frozenset()
+        needed = self._needed(path, following)
         outputs = {n: o for n, o in scope.outputs.items() if n in needed}
         self.put(replace(scope, after=name, outputs={**outputs, name: dict(error)}, error=dict(error)))
+
+    def _needed(self, path: str, following: str | None) -> frozenset[str]:
+        """The outputs of a state's block that are still read once it goes on to `following`, None at its end."""
+        block = self.definition.block_of(path)
+        if block is None:
+            return frozenset()
+        return block.at_end if following is None else block.needed.get(following, frozenset())
+
+    def _undo(self, path: str, state: State, result: Any, output: Any) -> tuple[Any] | None:
+        """What undoes the state would get as its input, in a tuple; None where nothing does."""
+        if state.compensation is None:
+            return None
+        if state.compensation.input is None:
+            return (output,)
+        return (state.compensation.input.evaluate({**self.names(path, self.input(path)), "result": result}),)
 
     def _output(self, path: str, state: State, result: Any) -> tuple[Any, dict[str, Any]]:
         if state.data.output is None and not state.data.assign:

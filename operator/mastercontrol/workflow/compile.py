@@ -16,9 +16,13 @@ from typing import Any, Final
 
 from mastercontrol.api.workflow import BlockSpec, CatchSpec, RetryRuleSpec, StateSpec, WorkflowSpec
 from mastercontrol.workflow.definition import (
+    COMPENSATE,
+    ON_EXIT,
     Block,
     CatchRule,
     ChoiceState,
+    ClosingState,
+    Compensation,
     Data,
     Definition,
     FailState,
@@ -50,9 +54,10 @@ def compile_workflow(name: str, spec: WorkflowSpec) -> Definition | Faults:
     """Give meaning to the Workflow called `name`, or say all that is wrong with it."""
     compiler = _Compiler()
     block = compiler.block(spec.states, "spec")
+    closing = compiler.closing(spec)
     if compiler.faults:
         return Faults(tuple(compiler.faults))
-    return Definition(_revision(name, spec), block, spec.max_transitions)
+    return Definition(_revision(name, spec), _keeping(block, closing), spec.max_transitions, closing)
 
 
 def _revision(name: str, spec: WorkflowSpec) -> str:
@@ -65,6 +70,8 @@ class _Compiler:
 
     def __init__(self) -> None:
         self.faults: list[str] = []
+        self._compensations: list[BlockSpec] = []
+        self._is_closing = False
 
     def fault(self, path: str, text: str) -> None:
         self.faults.append(f"{path}: {text}")
@@ -114,11 +121,42 @@ class _Compiler:
         for name in sorted(reached - _closure(ends, back)):
             self.fault(f"{path}.states", f"from {name!r} there is no way to an end, so a job would never end")
 
+    # -- what runs at the end
+
+    def closing(self, spec: WorkflowSpec) -> dict[str, ClosingState]:
+        """The closing states. Call it last: the states say what undoes them while they are compiled."""
+        self._is_closing = True
+        blocks = tuple(self.block(b.states, b.path) for b in self._compensations)
+        found = {}
+        if blocks:
+            found[COMPENSATE] = ClosingState(name=COMPENSATE, blocks=blocks)
+        if spec.on_exit is not None:
+            block = self.block(spec.on_exit.states, spec.on_exit.path)
+            found[ON_EXIT] = ClosingState(name=ON_EXIT, blocks=(block,))
+        for state in spec.states:
+            if state.name in found:
+                self.fault(f"{state.path}.name", f"{state.name!r} is what the job is in while it closes; write another")
+        return found
+
+    def _compensation(self, spec: StateSpec) -> Compensation | None:
+        if spec.compensate is None:
+            return None
+        at = f"{spec.path}.compensate"
+        if self._is_closing:
+            self.fault(at, "what runs at the end is not undone itself; leave compensate out")
+            return None
+        self._compensations.append(spec.compensate.block)
+        template = None
+        if spec.compensate.has_input:
+            template = self.template(f"{at}.input", spec.compensate.input, NAMES | {"result"})
+        return Compensation(len(self._compensations) - 1, template)
+
     # -- states
 
     def _state(self, spec: StateSpec, following: str | None) -> State:  # noqa: PLR0911  # one for each type
         common: dict[str, Any] = {"name": spec.name, "data": self._data(spec)}
         common["next"] = _next(spec, following)
+        common["compensation"] = self._compensation(spec)
         self._fits_its_type(spec)
         match spec.type:
             case "Task":
@@ -269,6 +307,17 @@ def _closure(begin: Iterable[str], edges: Mapping[str, Sequence[str]]) -> set[st
 # -- which outputs are still read
 
 
+def _keeping(block: Block, closing: Mapping[str, ClosingState]) -> Block:
+    """The block at the top, keeping to the end what the closing states read."""
+    if not closing:
+        return block
+    reads = [_reads(state) for c in closing.values() for b in c.blocks for state in b.states.values()]
+    every = frozenset(block.states)
+    late = every if any(r is None for r in reads) else every & frozenset().union(*(r for r in reads if r))
+    needed = {name: names | late for name, names in block.needed.items()}
+    return Block(block.start, block.states, needed, late)
+
+
 def _needed(states: Mapping[str, State], edges: Mapping[str, Sequence[str]]) -> dict[str, frozenset[str]]:
     """For each state the names whose outputs it, or a state that can follow it, reads as `steps.<name>`."""
     own = {name: _reads(state) for name, state in states.items()}
@@ -299,6 +348,8 @@ def _reads(state: State) -> frozenset[str] | None:
 
 def _expressions(state: State) -> list[Expression | Template]:
     parts: list[Expression | Template | None] = [state.data.input, state.data.output, *state.data.assign.values()]
+    if state.compensation is not None:
+        parts.append(state.compensation.input)
     match state:
         case ChoiceState(rules=rules):
             parts += [when for when, _ in rules]

@@ -16,6 +16,10 @@ from mastercontrol.api.workflow import RetrySpec
 from mastercontrol.workflow.expressions import Expression
 from mastercontrol.workflow.templates import Template
 
+ON_EXIT = "onExit"
+COMPENSATE = "compensate"
+"""The names of the closing states. No state at the top of a Workflow that has one may be called so."""
+
 MAX_TRANSITIONS = 10_000
 """Transitions of one job before it fails, unless its Workflow says otherwise: the end of a loop that has none."""
 
@@ -45,6 +49,18 @@ class Data:
     assign: Mapping[str, Template] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Compensation:
+    """What undoes a state that is done, if its job does not end well.
+
+    `number` is that of its block in the closing state `compensate`; `input` is evaluated when the state is done, and
+    None stands for the state's output.
+    """
+
+    number: int
+    input: Template | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BaseState:
     """What all states have. `next` None: the block ends after it."""
@@ -52,6 +68,7 @@ class BaseState:
     name: str
     next: str | None = None
     data: Data = Data()  # frozen
+    compensation: Compensation | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,19 +145,42 @@ class MapState(BaseState):
     catch: tuple[CatchRule, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClosingState(BaseState):
+    """What runs once it is known how a job ends: `compensate` (one block at a time) and `onExit` (its only block).
+
+    Nothing leads to it and it leads nowhere: the engine enters it, and ends the job after it.
+    """
+
+    blocks: tuple[Block, ...]
+
+
 State = (
-    TaskState | PassState | ChoiceState | WaitState | SignalState | SucceedState | FailState | ParallelState | MapState
+    TaskState
+    | PassState
+    | ChoiceState
+    | WaitState
+    | SignalState
+    | SucceedState
+    | FailState
+    | ParallelState
+    | MapState
+    | ClosingState
 )
 """The closed sum of states."""
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Named states, and the one to begin with. `needed` says for each state which outputs it or a later one reads."""
+    """Named states, and the one to begin with. `needed` says for each state which outputs it or a later one reads.
+
+    `at_end` are those that are read when all its states are done: by the closing states, of the block at the top.
+    """
 
     start: str
     states: Mapping[str, State]
     needed: Mapping[str, frozenset[str]] = field(default_factory=dict, compare=False)
+    at_end: frozenset[str] = field(default=frozenset(), compare=False)
 
 
 @dataclass(frozen=True)
@@ -150,6 +190,8 @@ class Definition:
     revision: str
     block: Block = field(compare=False)
     max_transitions: int = field(default=MAX_TRANSITIONS, compare=False)
+    closing: Mapping[str, ClosingState] = field(default_factory=dict, compare=False)
+    """The states COMPENSATE and ON_EXIT, where it has them."""
 
     def __hash__(self) -> int:
         return hash(self.revision)
@@ -177,6 +219,9 @@ class Definition:
     def tasks(self) -> Iterator[TaskState]:
         """All Task states, those in branches included."""
         yield from _tasks(self.block)
+        for state in self.closing.values():
+            for block in state.blocks:
+                yield from _tasks(block)
 
 
 @lru_cache(maxsize=65_536)  # a decision asks for each of the thousand items of a Map, several times
@@ -185,13 +230,18 @@ def _walk(definition: Definition, path: str) -> tuple[Block, State] | None:
     *outer, last = path.split(".")
     for part in outer:
         name, index = split_index(part)
-        state = block.states.get(name)
+        state = _state(definition, block, name)
         inner = None if state is None else inner_block(state, index)
         if inner is None:
             return None
         block = inner
-    found = block.states.get(split_index(last)[0])
+    found = _state(definition, block, split_index(last)[0])
     return None if found is None else (block, found)
+
+
+def _state(definition: Definition, block: Block, name: str) -> State | None:
+    found = block.states.get(name)
+    return definition.closing.get(name) if found is None and block is definition.block else found
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +270,8 @@ def inner_block(state: State, index: int | None) -> Block | None:
             return branches[index]
         case MapState(block=block) if index is not None:
             return block
+        case ClosingState(blocks=blocks) if (index or 0) < len(blocks):
+            return blocks[index or 0]
         case _:
             return None
 

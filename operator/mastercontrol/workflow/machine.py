@@ -14,7 +14,7 @@ from transitions import MachineError
 from transitions.extensions import HierarchicalMachine
 from transitions.extensions.nesting import NestedState
 
-from mastercontrol.workflow.definition import ChoiceState, Definition, FailState, State
+from mastercontrol.workflow.definition import COMPENSATE, ChoiceState, Definition, FailState, State
 
 BEGIN: Final = "Begin"
 IN_PROGRESS: Final = "InProgress"
@@ -34,6 +34,7 @@ class Trigger(StrEnum):
     RETRY = "retry"  # InProgress.<x> -> itself: an attempt failed, another one is due
     FAIL = "fail"  # InProgress -> Failed: an attempt failed for good, or the job's time is over
     CANCEL = "cancel"  # Begin or InProgress -> Cancelled: the user asked for it
+    CLOSE = "close"  # InProgress.<x> -> InProgress.compensate or InProgress.onExit: it is known how the job ends
 
 
 class TriggerRefused(Exception):
@@ -106,7 +107,7 @@ def _build(definition: Definition) -> HierarchicalMachine:
         queued=False,
     )
     machine.state_cls = _State
-    children = [{"name": name} for name in definition.states]
+    children = [{"name": name} for name in (*definition.states, *definition.closing)]
     states: list[Any] = [BEGIN, {"name": IN_PROGRESS, "children": children}, DONE, FAILED, CANCELLED]
     machine.add_states(states)
     machine.add_transition(Trigger.START.value, BEGIN, in_progress(definition.start))
@@ -121,7 +122,21 @@ def _build(definition: Definition) -> HierarchicalMachine:
         machine.add_transition(Trigger.FAIL.value, here, FAILED)
         machine.add_transition(Trigger.CANCEL.value, here, CANCELLED)
     machine.add_transition(Trigger.CANCEL.value, BEGIN, CANCELLED)
+    _add_closing(machine, definition)
     return machine
+
+
+def _add_closing(machine: HierarchicalMachine, definition: Definition) -> None:
+    """From every state into a closing one, from `compensate` on to `onExit`, and from both to each end."""
+    for name in definition.closing:
+        here = in_progress(name)
+        before = [*definition.states, *(n for n in definition.closing if n == COMPENSATE and n != name)]
+        for source in before:
+            machine.add_transition(_event(Trigger.CLOSE, here), in_progress(source), here)
+        machine.add_transition(_event(Trigger.SUCCEED, DONE), here, DONE)
+        machine.add_transition(Trigger.FAIL.value, here, FAILED)
+        machine.add_transition(Trigger.CANCEL.value, here, CANCELLED)
+        machine.add_transition(Trigger.RETRY.value, here, "=")
 
 
 def _event(trigger: Trigger, to: str) -> str:

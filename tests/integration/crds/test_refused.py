@@ -63,6 +63,7 @@ FIELDS: dict[str, tuple[Any, tuple[str, ...]]] = {
     "toleratedFailurePercentage": (1, ("Map",)),
     "code": ("Gone", ("Fail",)),
     "message": ("gone", ("Fail",)),
+    "compensate": ({"states": END}, ("Task", "Pass", "Signal", "Parallel", "Map")),
 }
 UNIONS = [(kind, field) for kind in NEEDED for field, (_, kinds) in FIELDS.items() if kind not in kinds]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 
-from mastercontrol.api.job import ActiveStep, Condition, Group, HistoryEntry, JobError, JobStatus, Scope
+from mastercontrol.api.job import ActiveStep, Condition, Group, HistoryEntry, JobError, JobStatus, Outcome, Scope, Undo
 from mastercontrol.api.names import ConditionType, Phase
 
 NOW = dt.datetime(2030, 1, 1, 12, 0, 0, 250_000, tzinfo=dt.UTC)
@@ -29,4 +29,6 @@ FULL = JobStatus(
     output={"any": ["value", None]},
     error=JobError("Gone", "it is gone", "each[1].fetch"),
     message="each: 1 of 3 done",
+    outcome=Outcome(Phase.FAILED, 6, {"any": None}, JobError("Gone", "it is gone", "each"), ("onExit: Stuck: no",)),
+    compensations=(Undo("each[0].fetch", {"booking": 7}), Undo("reserve", [None])),
 )

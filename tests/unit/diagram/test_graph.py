@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mastercontrol.diagram.graph import Kind, Move
+from mastercontrol.api.workflow import parse_spec
+from mastercontrol.diagram.graph import Kind, Move, graph_of
+from mastercontrol.workflow.compile import compile_workflow
+from mastercontrol.workflow.definition import Definition
 from mastercontrol.workflow.machine import JobMachine
 from unit.diagram.drawing import EVERY_TYPE, all_edges, all_nodes, define, graph, said
 
@@ -53,6 +57,36 @@ def test_every_way_from_state_to_state_is_an_edge_that_says_when() -> None:
         "pause -next-> reserve",
         "lost -fail-> (Failed)",
     }
+
+
+CLOSING = """
+states:
+- {name: flight, pool: p, compensate: {states: [{name: cancel, pool: p, retry: {limit: 0}}]}, retry: {limit: 0}}
+- {name: pay, pool: p, retry: {limit: 0}, catch: [{errors: [Declined], next: sorry}], end: true}
+- {name: sorry, type: Fail}
+onExit: {states: [{name: tell, pool: p, retry: {limit: 0}}]}
+"""
+
+
+def test_what_a_job_closes_with_stands_before_its_ends() -> None:
+    definition = compile_workflow("trip", parse_spec(yaml.safe_load(CLOSING)))
+    assert isinstance(definition, Definition)
+    found = graph_of(definition)
+    assert said(all_edges(found)) == {
+        "(Begin) -next-> flight",
+        "flight -next-> pay",
+        "pay -next-> onExit",
+        "pay -catch-> sorry: catch Declined",
+        "sorry -fail-> compensate",
+        "compensate -next-> onExit",
+        "compensate[0].(Begin) -next-> compensate[0].cancel",
+        "compensate[0].cancel -next-> compensate[0].(Done)",
+        "onExit -next-> (Done)",
+        "onExit -fail-> (Failed)",
+        "onExit.(Begin) -next-> onExit.tell",
+        "onExit.tell -next-> onExit.(Done)",
+    }
+    assert all_nodes(found)["flight"].details == ("pool p", "undone by compensate[0]")
 
 
 def test_the_picture_shows_the_moves_of_the_machine_that_the_engine_uses() -> None:

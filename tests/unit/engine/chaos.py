@@ -14,7 +14,7 @@ from typing import Any
 from mastercontrol.api.job import ActiveStep, Group, Job, JobStatus, Signal
 from mastercontrol.engine.decide import decide
 from mastercontrol.engine.facts import Decision, Dispatch, Facts, Kept, Limits, Result
-from mastercontrol.workflow.definition import Definition, SignalState, TaskState
+from mastercontrol.workflow.definition import COMPENSATE, Definition, SignalState, TaskState
 from mastercontrol_worker.contract import Failed, StepError, StepMessage, Succeeded
 from unit.engine.builders import UID, Run, stored
 from unit.engine.reference import Ended, Failure, Outcome, Script
@@ -163,6 +163,12 @@ class Chaos:
     def _user(self, **spec: Any) -> None:
         self.job = replace(self.job, spec=replace(self.job.spec, **spec), generation=self.job.generation + 1)
 
+    def closing(self) -> tuple[tuple[str, Any], ...]:
+        """The first steps of what undid states and of onExit, in the order in which they were first sent."""
+        sent = [(path, *json.loads(said)) for path, said in self.published.values()]
+        first = [(path, data) for path, _, attempt, data in sent if attempt == 1]
+        return tuple((p, d) for p, d in first if p.startswith(("compensate[", "onExit.")))
+
     def _crash(self) -> None:
         """Another leader: it knows nothing but what is stored, and gets all that was not acknowledged."""
         self.confirmed.clear()
@@ -286,6 +292,9 @@ def annotated(path: str, groups: tuple[Group, ...]) -> str:
     parts, plain = [], ""
     for part in path.split("."):
         name, bracket, rest = part.partition("[")
+        bracket = "" if name == COMPENSATE else bracket
+        if not bracket:
+            name = part
         plain = f"{plain}.{name}" if plain else name
         parts.append(f"{name}#{attempts[plain]}[{rest}" if bracket else name)
         plain += bracket + rest
@@ -330,6 +339,6 @@ def _holders(path: str) -> list[tuple[str, int]]:
     found, parts = [], path.split(".")
     for i, part in enumerate(parts):
         name, bracket, rest = part.partition("[")
-        if bracket:
+        if bracket and name != COMPENSATE:
             found.append((".".join([*parts[:i], name]), int(rest.removesuffix("]"))))
     return found

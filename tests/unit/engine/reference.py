@@ -26,12 +26,23 @@ class TooAmbiguous(Exception):
 
 
 @dataclass(frozen=True)
+class Undo:
+    """A state that is done, by what undoes it and with which input. `number` counts these in the workflow."""
+
+    number: int
+    block: BlockSpec
+    input: Any
+
+
+@dataclass(frozen=True)
 class Failure:
     """An error. `lasting`: the same state would only fail again. `of_task`: a step failed, not the state's own data."""
 
     code: str
     lasting: bool = False
     of_task: bool = True
+    undo: tuple[Undo, ...] = ()
+    closing: tuple[tuple[str, Any], ...] = ()
 
 
 WRONG_DATA = Failure("States.QueryEvaluationError", lasting=True, of_task=False)
@@ -39,9 +50,11 @@ WRONG_DATA = Failure("States.QueryEvaluationError", lasting=True, of_task=False)
 
 @dataclass(frozen=True)
 class Ended:
-    """A state or block is done, with this output."""
+    """A state or block is done, with this output. `closing`: the steps and inputs that a job began to close with."""
 
     output: Any
+    undo: tuple[Undo, ...] = ()
+    closing: tuple[tuple[str, Any], ...] = ()
 
 
 Outcome = Ended | Failure
@@ -62,6 +75,7 @@ class Env:
     error: Any = None
     item: Any = None
     index: int | None = None
+    undo: tuple[Undo, ...] = ()
 
     def names(self) -> dict[str, Any]:
         steps = {name: {"output": output} for name, output in self.steps.items()}
@@ -81,13 +95,37 @@ class Env:
 
 def outcomes(spec: WorkflowSpec, data: Any, script: Script, signals: Mapping[str, Any]) -> list[Outcome]:
     """Every outcome that a job with this input may have. `signals` are those that are sent; for others nobody comes."""
-    return _Reference(script, signals).block(BlockSpec("spec", spec.states), Env(data, data))
+    reference = _Reference(script, signals)
+    ends = reference.block(BlockSpec("spec", spec.states), Env(data, data))
+    return _distinct(end for outcome in ends for end in reference.close(spec, outcome, data))
 
 
 class _Reference:
     def __init__(self, script: Script, signals: Mapping[str, Any]) -> None:
         self.script = script
         self.signals = signals
+
+    def close(self, spec: WorkflowSpec, outcome: Outcome, data: Any) -> list[Outcome]:
+        """What undoes the states that are done, last first, if it failed; then onExit, which may spoil a good end.
+
+        The states of these blocks are steps that read nothing but their input, so each has one outcome.
+        """
+        error, began = None, []
+        if isinstance(outcome, Failure):
+            error = {"code": outcome.code, "message": "*", "state": "*"}
+            for undo in reversed(outcome.undo):
+                path = f"compensate[{undo.number}]"
+                began.append((f"{path}.{undo.block.states[0].name}", undo.input))
+                self.block(undo.block, Env(undo.input, data, path))
+        if spec.on_exit is not None:
+            output = None if isinstance(outcome, Failure) else outcome.output
+            phase = "Failed" if isinstance(outcome, Failure) else "Succeeded"
+            told = {"phase": phase, "output": output, "error": error}
+            began.append((f"onExit.{spec.on_exit.states[0].name}", told))
+            (end,) = self.block(spec.on_exit, Env(told, data, "onExit"))
+            if isinstance(end, Failure) and not isinstance(outcome, Failure):
+                return [Failure(end.code, closing=tuple(began))]
+        return [replace(outcome, undo=(), closing=tuple(began))]
 
     def block(self, block: BlockSpec, env: Env) -> list[Outcome]:
         return _distinct(self._from(block, 0, env))
@@ -113,7 +151,7 @@ class _Reference:
                 yield from self._fail(block, state, env, WRONG_DATA, where)
                 continue
             if following is None:
-                yield Ended(after.input)
+                yield Ended(after.input, after.undo)
             else:
                 yield from self._from(block, following, after)
 
@@ -122,7 +160,7 @@ class _Reference:
     ) -> Iterator[Outcome]:
         rule = next((c for c in state.catch if _matches(c.errors, failure)), None)
         if rule is None:
-            yield failure
+            yield replace(failure, undo=env.undo)
             return
         error = {"code": failure.code, "message": "*", "state": state.name}
         after = replace(env, input=error, error=error, steps={**env.steps, state.name: error})
@@ -160,7 +198,7 @@ class _Reference:
 
     def _parallel(self, state: StateSpec, env: Env, attempt: int) -> list[Outcome]:
         path = env.at(state.name)
-        each = [self.block(b, replace(env, path=f"{path}#{attempt}[{i}]")) for i, b in enumerate(state.blocks)]
+        each = [self.block(b, replace(env, path=f"{path}#{attempt}[{i}]", undo=())) for i, b in enumerate(state.blocks)]
         return _distinct(self._joined(each))
 
     def _joined(self, each: list[list[Outcome]]) -> Iterator[Outcome]:
@@ -180,7 +218,10 @@ class _Reference:
             return [WRONG_DATA]
         path = env.at(state.name)
         each = [
-            self.block(state.blocks[0], replace(env, path=f"{path}#{attempt}[{i}]", input=item, item=item, index=i))
+            self.block(
+                state.blocks[0],
+                replace(env, path=f"{path}#{attempt}[{i}]", input=item, item=item, index=i, undo=()),
+            )
             for i, item in enumerate(items)
         ]
         if state.tolerated_count is None and state.tolerated_percentage is None:
@@ -224,7 +265,7 @@ def key_of(outcome: Outcome) -> str:
     """A text that is the same for outcomes that are."""
     if isinstance(outcome, Failure):
         return repr(outcome)
-    return json.dumps(plain(outcome.output), sort_keys=True)
+    return f"{json.dumps(plain(outcome.output), sort_keys=True)} {outcome.undo} {outcome.closing}"
 
 
 def plain(value: Any) -> Any:
@@ -243,8 +284,14 @@ def _leave(state: StateSpec, env: Env, result: Any) -> Env:
     names = {**env.names(), "result": result}
     output = _evaluate(state.output, names) if state.has_output else result
     assigned = {name: _evaluate(value, names) for name, value in state.assign.items()}
+    undo = env.undo
+    if state.compensate is not None:
+        told = _evaluate(state.compensate.input, names) if state.compensate.has_input else output
+        number = int(state.compensate.block.states[0].name.removeprefix("undo"))
+        undo = (*undo, Undo(number, state.compensate.block, told))
     return replace(
         env,
+        undo=undo,
         input=output,
         steps={**env.steps, state.name: output},
         variables={**env.variables, **assigned},

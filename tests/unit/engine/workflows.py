@@ -19,7 +19,13 @@ INPUT = {"n": 1, "list": [3, 1, 2], "none": [], "deep": {"a": [{"b": None}]}, "y
 @st.composite
 def workflows(draw: st.DrawFn) -> dict[str, Any]:
     """The spec of a Workflow."""
-    return {"states": _Author(draw).block(1, ())}
+    author = _Author(draw)
+    spec: dict[str, Any] = {"states": author.block(1, ())}
+    if author.chance(3):
+        author.undo(spec["states"])
+    if author.chance(3):
+        spec["onExit"] = {"states": [{"name": "tidy", "pool": "p", "retry": author.retry()}]}
+    return spec
 
 
 class _Author:
@@ -71,6 +77,17 @@ class _Author:
         name = self.draw(st.sampled_from(targets))
         used.add(name)
         return name
+
+    def undo(self, states: list[State]) -> None:
+        """Say of some states at the top what undoes them. Their order is the one in which the engine numbers these."""
+        number = 0
+        for state in states:
+            if state["type"] in {"Task", "Pass", "Signal", "Parallel", "Map"} and self.chance(2):
+                block: State = {"states": [{"name": f"undo{number}", "pool": "p", "retry": self.retry()}]}
+                if self.chance(2):
+                    block["input"] = self.draw(st.sampled_from(["${result}", {"n": "${job.input.n}"}, "${input}"]))
+                state["compensate"] = block
+                number += 1
 
     def loop(self, depth: int, before: tuple[str, ...]) -> list[State]:
         """Some state, two or three times over."""

@@ -17,7 +17,8 @@ from mastercontrol.api.names import ConditionType, Phase, Reason, ResultReason
 from mastercontrol.broker import topology
 from mastercontrol.settings import Settings
 from mastercontrol.workflow import errors
-from mastercontrol.workflow.machine import BEGIN, FINAL
+from mastercontrol.workflow.definition import COMPENSATE, ON_EXIT
+from mastercontrol.workflow.machine import BEGIN, FINAL, IN_PROGRESS
 from mastercontrol_worker import contract
 from unit.examples.loading import ROOT
 from unit.examples.markdown import tables
@@ -91,7 +92,12 @@ def test_the_words_of_a_status_are_those_of_the_code(heading: str, words: type[S
 
 
 def test_the_states_listed_are_those_of_the_machine() -> None:
-    assert set(tables(STATUS, "States")) == {BEGIN, "InProgress.<name>", *FINAL}
+    assert set(tables(STATUS, "States")) == {
+        BEGIN,
+        "InProgress.<name>",
+        *(f"{IN_PROGRESS}.{name}" for name in (COMPENSATE, ON_EXIT)),
+        *FINAL,
+    }
 
 
 def test_every_error_code_of_the_contract_is_listed() -> None:

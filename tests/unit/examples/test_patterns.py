@@ -21,7 +21,7 @@ from mastercontrol_worker import Registry
 from unit.examples.loading import PATTERNS
 
 Object = dict[str, Any]
-NAMES = ["approval", "fan-out", "map-failures", "order", "polling", "travel"]
+NAMES = ["approval", "fan-out", "map-failures", "order", "polling", "travel", "trip"]
 
 
 @dataclass(frozen=True)
@@ -231,6 +231,24 @@ def test_a_booking_of_which_nobody_knows_is_cancelled_as_well(other: Callable[..
     end = other("travel", state={"name": "bookCar", "input": nonsense, "retry": {"limit": 0}})
     assert end.states[-4:] == ["cancelCar", "cancelHotel", "cancelFlight", "Failed"]
     assert end.error.startswith("notBooked: NotBooked: bookCar: ")
+
+
+# -- trip
+
+
+def test_the_same_trip_is_booked_without_catch_rules(demo: dict[str, End]) -> None:
+    end = demo["trip-1"]
+    assert end.output == {"flight": "12A", "hotel": "214", "car": "MCP 7"}
+    assert end.states == ["Begin", "bookFlight", "bookHotel", "bookCar", "onExit", "Done"]
+
+
+@pytest.mark.parametrize("sold_out", ["bookCar", "bookHotel", "bookFlight"])
+def test_what_was_booked_is_undone_and_the_traveller_is_told(other: Callable[..., End], sold_out: str) -> None:
+    end = other("trip", soldOut=[sold_out])
+    assert end.phase == "Failed"
+    assert end.error == f"{sold_out}: SoldOut: there is none left"
+    booked = ["bookFlight", "bookHotel", "bookCar"][: ["bookFlight", "bookHotel", "bookCar"].index(sold_out) + 1]
+    assert end.states == ["Begin", *booked, *(["compensate"] if len(booked) > 1 else []), "onExit", "Failed"]
 
 
 # -- polling
