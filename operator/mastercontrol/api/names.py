@@ -55,6 +55,7 @@ class ConditionType(StrEnum):
     WAITING = "Waiting"
     READY = "Ready"
     SCALING_ACTIVE = "ScalingActive"  # of a pool: its number of workers follows its queue
+    OPERATED = "Operated"  # of a job: what became of the last of spec.operations
 
 
 class Reason(StrEnum):
@@ -98,6 +99,11 @@ class Reason(StrEnum):
     TOO_MANY_MISSED_TIMES = "TooManyMissedTimes"
     JOB_ALREADY_ACTIVE = "JobAlreadyActive"
     FAILED_CREATE = "FailedCreate"
+    # Of spec.operations.
+    RETRIED = "Retried"
+    RESTARTED = "Restarted"
+    SKIPPED = "Skipped"
+    OPERATION_REFUSED = "OperationRefused"
 
 
 class ResultReason(StrEnum):

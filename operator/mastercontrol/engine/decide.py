@@ -12,10 +12,12 @@ from dataclasses import replace
 
 from mastercontrol.api.job import ActiveStep, Job, JobStatus
 from mastercontrol.api.names import Phase, Reason, ResultReason
-from mastercontrol.engine import moves
+from mastercontrol.api.operation import Operation, OperationType
+from mastercontrol.engine import moves, operations
 from mastercontrol.engine.facts import Decision, Facts, Kept, Missing, Note, Result, Verdict
 from mastercontrol.engine.flow import Flow
 from mastercontrol.engine.moves import status_bytes
+from mastercontrol.engine.operated import OperatedFlow
 from mastercontrol.engine.scopes import name_of
 from mastercontrol.engine.sending import Sender
 from mastercontrol.workflow.definition import Definition, MapState, ParallelState, SignalState, TaskState, WaitState
@@ -55,6 +57,9 @@ class _Turn:
     def run(self, results: Sequence[Result]) -> None:
         if not self.status.ended:
             self._follow_spec()
+        if self.job.asked:
+            self._operate(len(results))
+            return
         if not self.status.ended and self.status.sequence > 0 and isinstance(self.facts.definition, Definition):
             self._load(self.facts.definition)
         if not self.status.ended and self.status.sequence == 0:
@@ -102,6 +107,40 @@ class _Turn:
     def _load(self, definition: Definition) -> None:
         self.flow = Flow(self.job, self.status, definition, self.facts)
         self.sender = Sender(self.job, self.was, self.facts, self.flow, suspended=self._suspended)
+
+    # -- what the user asked for
+
+    def _operate(self, results: int) -> None:
+        """Deal with the operations up to the first that has an effect. Results and the clock have the next turn."""
+        self.verdicts = [Kept()] * results
+        for operation in self.job.asked:
+            refused = self._try(operation)
+            if refused is not None:
+                note = operations.said(self.status, operation, refused)
+                self.notes.append(Note(Reason.OPERATION_REFUSED, note))
+            self.status = operations.noted(self.status, operation, refused, self.facts.now)
+            if refused is None:
+                break
+        self._absorb()
+        if self.flow is not None:
+            self._explain()
+
+    def _try(self, operation: Operation) -> str | None:
+        """Do an operation; why not, if it is refused."""
+        definition = self.facts.definition
+        refused = operations.refusal(operation, self.job, self.status, definition)
+        if refused is not None or isinstance(definition, Missing):
+            return refused
+        status = self.status
+        if status.ended:
+            status = operations.revived(status, self.facts.now, anew=operation.type is OperationType.RESTART)
+            status = moves.suspend(status, self.facts.now) if self.job.spec.suspend else status
+        flow = OperatedFlow(self.job, status, definition, self.facts)
+        refused = flow.operate(operation, self.status.resumable)
+        if refused is None:
+            self.status, self.flow = status, flow
+            self.sender = Sender(self.job, self.was, self.facts, flow, suspended=self._suspended)
+        return refused
 
     # -- the first steps: published before the status that names them is written
 
@@ -346,6 +385,8 @@ class _Turn:
         return done + dt.timedelta(seconds=ttl)
 
     def _wake_at(self) -> dt.datetime | None:
+        if self.job.asked:
+            return self.facts.now  # this turn did nothing else
         if self.status.ended:
             return self._end_of_life()
         times = [self._late_at(a) for a in self.status.active]
@@ -385,12 +426,29 @@ class _Turn:
         if size <= limit:
             return
         message = f"the status would have {size} bytes, the limit is {limit}"
+        if self.job.asked:
+            self._take_back(message)
+            return
+        if status_bytes(moves.without_rest(self.status)) <= limit and self.status.phase is Phase.FAILED:
+            self.status = moves.without_rest(self.status)
+            return
         base = self.was if self.was.sequence else replace(self.status, output=None)
         error = StepError(Reason.STATUS_TOO_LARGE, message, retryable=False)
         self.status = moves.fail(base, self.facts, error, None, "")
         self.status = replace(self.status, observed_generation=self.job.generation)
+        if status_bytes(self.status) > limit:
+            self.status = moves.without_rest(self.status)
         self.flow = self.sender = None
         self.notes = [Note(Reason.STATUS_TOO_LARGE, message)]
+
+    def _take_back(self, why: str) -> None:
+        """Refuse an operation whose effect the store would not take. The job stays as it was."""
+        last = self.status.operations_taken - 1
+        operation, before = self.job.spec.operations[last], replace(self.was, operations_taken=last)
+        self.status = operations.noted(before, operation, why, self.facts.now)
+        self.status = replace(self.status, observed_generation=self.job.generation)
+        self.flow = self.sender = None
+        self.notes.append(Note(Reason.OPERATION_REFUSED, operations.said(before, operation, why)))
 
 
 def _cause(entry: ActiveStep) -> int:

@@ -61,6 +61,9 @@ class Flow:
         self.output: Any = None
         self.error: tuple[StepError, str] | None = None  # with the path where it came from
         self.is_done = False
+        self.resumable: tuple[str, ...] = ()  # of a job that failed: the states that it was in, the failed one first
+        self._broken: str | None = None  # where the error came from that is on its way up
+        self._counted_from = status.counted_from
         self._came_from = status.sequence
         self._cause = 0  # the sequence of the dispatch whose answer moves the job now; 0: none
         self._waiting: deque[tuple[str, Callable[[], None]]] = deque()  # with the path of the state that it is about
@@ -120,7 +123,7 @@ class Flow:
         path = join(scope, name)
         state = self.definition.find(path)
         assert state is not None  # noqa: S101  # a compiled Definition leads to states that there are
-        if self.sequence > self.definition.max_transitions:
+        if self.sequence - self._counted_from > self.definition.max_transitions:
             text = f"the job made more than {self.definition.max_transitions} transitions (maxTransitions)"
             self._end(StepError(errors.TRANSITIONS, text, retryable=False), path)
             return
@@ -237,7 +240,11 @@ class Flow:
         self._done(path, [group.results[i] for i in range(group.size)])
 
     def _block_failed(self, path: str, error: StepError, *, of_task: bool) -> None:
-        """A state failed for good and nothing in its block catches it: the block fails."""
+        """A state failed for good and nothing in its block catches it: the block fails.
+
+        What runs beside it is dropped by what handles the error. If nothing does, a retry of the job needs all of it.
+        """
+        self._broken = self._broken or path
         scope = parent(path)
         if not scope:
             self._end(error, path)
@@ -245,6 +252,7 @@ class Flow:
         holder, index = group_of(scope), index_of(scope)
         state, group = self.definition.find(holder), self.groups[holder]
         if isinstance(state, MapState) and self._tolerates(state, group):
+            self._drop(path)
             self.scopes.forget(scope)
             result = {"error": _error(error, path)}
             results = {**group.results, index or 0: result}
@@ -277,6 +285,8 @@ class Flow:
         to: str | None = None,
         entry: ActiveStep | None = None,
         worker: str = "",
+        reason: Reason = Reason.STEP_SUCCEEDED,
+        message: str | None = None,
     ) -> None:
         state = self.definition.find(path)
         assert state is not None  # noqa: S101  # what is active is of the Definition
@@ -289,14 +299,14 @@ class Flow:
         self._drop(path)
         scope = parent(path)
         if following is not None:
-            self._move(scope, Trigger.SUCCEED, following, Reason.STEP_SUCCEEDED, entry, worker)
+            self._move(scope, Trigger.SUCCEED, following, reason, entry, worker, message)
         elif scope:
             self.sequence += 1
-            self._line(in_progress(scope), Reason.STEP_SUCCEEDED, entry, worker, counted=True)
+            self._line(in_progress(scope), reason, entry, worker, message, counted=True)
             self._block_done(scope, output)
         else:
             self.state = machine_of(self.definition).fire(self.state, Trigger.SUCCEED, DONE)
-            self._line(self.state, Reason.STEP_SUCCEEDED, entry, worker)
+            self._line(self.state, reason, entry, worker, message)
             self.output, self.is_done = output, True
             self._forget_all()
 
@@ -329,7 +339,6 @@ class Flow:
             self.scopes.catch(path, _error(error, path), following)
             self._move(scope, Trigger.CATCH, following, error.code, entry, worker, error.message)
             return
-        self._drop(path)
         self._block_failed_with(path, error, entry, worker, of_task=of_task)
 
     def _block_failed_with(
@@ -388,16 +397,19 @@ class Flow:
         self.error = (error, path)
         attempt = f", attempt {entry.attempt}" if entry is not None else ""
         self.notes.append(Note(Reason.JOB_FAILED, f"{path}{attempt}: {error.code}: {error.message}"))
+        # Its blocks and their data stay as they are: a retry of the job goes on from there.
+        here = (self._broken or path, *self.active, *(p for p, _ in self._waiting if p not in self.groups))
+        self.resumable = tuple(dict.fromkeys(here))
         self._forget_all()
 
     def _forget_all(self) -> None:
         self.active.clear()
-        self.groups.clear()
         self.due.clear()
         self._waiting.clear()
 
     def _drop(self, path: str) -> None:
         """Forget a state and all that runs inside it, also what was still to be done there in this decision."""
+        self._broken = None
         self.active.pop(path, None)
         if self.groups.pop(path, None) is None:
             return

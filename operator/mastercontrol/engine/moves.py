@@ -57,7 +57,7 @@ def absorb(status: JobStatus, flow: Flow, now: dt.datetime) -> JobStatus:
     )
     if flow.error is not None:
         error, path = flow.error
-        return _failed(moved, error, path, now)
+        return _failed(replace(moved, resumable=flow.resumable), error, path, now)
     return _completed(moved, flow.output, now) if flow.is_done else moved
 
 
@@ -65,6 +65,8 @@ def fail(status: JobStatus, facts: Facts, error: StepError, entry: ActiveStep | 
     """The job failed, for a reason that lies outside its states."""
     message = error.message[:MESSAGE_CHARS]
     moved = _fire(status, facts.definition, Trigger.FAIL, facts, error.code, entry, worker=worker, message=message)
+    resumable = dict.fromkeys(a.path for a in (*([entry] if entry else []), *status.active))
+    moved = replace(moved, resumable=tuple(resumable))
     return _failed(moved, error, entry.path if entry else step_of(status.state), facts.now)
 
 
@@ -190,7 +192,13 @@ def _completed(status: JobStatus, output: Any, now: dt.datetime) -> JobStatus:
 def _ended(status: JobStatus, phase: Phase, kind: ConditionType, reason: str, text: str, now: dt.datetime) -> JobStatus:
     ended = status.without_condition(ConditionType.WAITING)
     ended = ended.with_condition(Condition(kind, True, str(reason), text[:MESSAGE_CHARS], now))  # noqa: FBT003  # a condition's status
-    return replace(ended, phase=phase, active=(), scope=Scope(), scopes=(), groups=(), completion_time=now)
+    ended = replace(ended, phase=phase, active=(), completion_time=now)
+    return ended if phase is Phase.FAILED else without_rest(ended)
+
+
+def without_rest(status: JobStatus) -> JobStatus:
+    """An ended job without what a retry would need."""
+    return replace(status, scope=Scope(), scopes=(), groups=(), resumable=())
 
 
 def _text(error: StepError) -> str:

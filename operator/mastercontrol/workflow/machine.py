@@ -34,6 +34,8 @@ class Trigger(StrEnum):
     RETRY = "retry"  # InProgress.<x> -> itself: an attempt failed, another one is due
     FAIL = "fail"  # InProgress -> Failed: an attempt failed for good, or the job's time is over
     CANCEL = "cancel"  # Begin or InProgress -> Cancelled: the user asked for it
+    RESUME = "resume"  # Failed -> InProgress.<x>: the user has it go on where it failed
+    RESTART = "restart"  # Failed -> InProgress.<first>: the user has it begin anew
 
 
 class TriggerRefused(Exception):
@@ -120,6 +122,8 @@ def _build(definition: Definition) -> HierarchicalMachine:
         machine.add_transition(Trigger.RETRY.value, here, "=")
         machine.add_transition(Trigger.FAIL.value, here, FAILED)
         machine.add_transition(Trigger.CANCEL.value, here, CANCELLED)
+        machine.add_transition(_event(Trigger.RESUME, here), FAILED, here)
+    machine.add_transition(Trigger.RESTART.value, FAILED, in_progress(definition.start))
     machine.add_transition(Trigger.CANCEL.value, BEGIN, CANCELLED)
     return machine
 

@@ -29,4 +29,7 @@ FULL = JobStatus(
     output={"any": ["value", None]},
     error=JobError("Gone", "it is gone", "each[1].fetch"),
     message="each: 1 of 3 done",
+    operations_taken=2,
+    resumable=("each[1].fetch", "each[2].fetch"),
+    counted_from=3,
 )
