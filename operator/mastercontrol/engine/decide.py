@@ -448,7 +448,8 @@ class _Turn:
         self.status = operations.noted(before, operation, why, self.facts.now)
         self.status = replace(self.status, observed_generation=self.job.generation)
         self.flow = self.sender = None
-        self.notes.append(Note(Reason.OPERATION_REFUSED, operations.said(before, operation, why)))
+        kept = [note for note in self.notes if note.reason is Reason.OPERATION_REFUSED]
+        self.notes = [*kept, Note(Reason.OPERATION_REFUSED, operations.said(before, operation, why))]
 
 
 def _cause(entry: ActiveStep) -> int:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from mastercontrol.api.job import JobStatus, Signal
-from mastercontrol.api.names import ConditionType, Phase, ResultReason
+from mastercontrol.api.names import ConditionType, Phase, Reason, ResultReason
 from mastercontrol.api.operation import Operation, OperationType
 from mastercontrol.engine import moves
 from mastercontrol.engine.facts import Kept, Limits
@@ -193,6 +193,15 @@ def test_a_refused_operation_wakes_nothing_for_ever() -> None:
     run.turn()
     assert run.last.wake_at is None
     assert run.last.status is None
+
+
+def test_nothing_is_told_of_an_effect_that_was_taken_back() -> None:
+    run = Run.of(step("a"), state("Fail", "no", code="Stop", message="${input}"))
+    run.limits = Limits(status_bytes=moves.status_bytes(run.status) + 1500)
+    ask(run, Operation(OperationType.SKIP, "a", has_output=True, output="x" * 4000))
+    assert "the status would have" in refused(run)
+    assert [note.reason for note in run.notes] == [Reason.OPERATION_REFUSED]
+    assert run.paths == ["a"]
 
 
 def test_a_retry_whose_status_would_be_too_large_is_refused() -> None:
