@@ -13,6 +13,7 @@ from typing import Any
 
 from mastercontrol.api import values
 from mastercontrol.api.names import ENDED, ConditionType, Phase, Reason
+from mastercontrol.api.operation import Operation, parse_operations
 from mastercontrol.api.values import format_time, parse_time
 
 BEGIN = "Begin"
@@ -29,6 +30,7 @@ class JobSpec:
     active_deadline_seconds: int | None = None
     ttl_seconds_after_finished: int | None = None
     signals: tuple[Signal, ...] = ()
+    operations: tuple[Operation, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +153,11 @@ class Undo:
 
 @dataclass(frozen=True, slots=True)
 class JobStatus:
-    """A Job's status. The value without arguments is that of a Job nothing was done for yet."""
+    """A Job's status. The value without arguments is that of a Job nothing was done for yet.
+
+    `resumable` are the paths of the states that a failed job was in, the one that failed first: a retry enters these.
+    `counted_from` is the sequence from which transitions count against `maxTransitions`.
+    """
 
     state: str = BEGIN
     phase: Phase = Phase.PENDING
@@ -173,10 +179,13 @@ class JobStatus:
     message: str | None = None
     outcome: Outcome | None = None
     compensations: tuple[Undo, ...] = ()
+    operations_taken: int = 0
+    resumable: tuple[str, ...] = ()
+    counted_from: int = 0
 
     @property
     def ended(self) -> bool:
-        """Whether the job will never move again."""
+        """Whether the job will never move again by itself."""
         return self.phase in ENDED
 
     def with_condition(self, condition: Condition) -> JobStatus:
@@ -217,6 +226,9 @@ class JobStatus:
             "message": self.message,
             "outcome": _outcome_raw(self.outcome),
             "compensations": [_drop_none({"path": u.path, "input": u.input}) for u in self.compensations] or None,
+            "operationsTaken": self.operations_taken or None,
+            "resumable": list(self.resumable) or None,
+            "countedFrom": self.counted_from or None,
         }
         return _drop_none(raw)
 
@@ -234,9 +246,23 @@ class Job:
     status: JobStatus | None
     deleting: bool = False
 
+    @property
+    def asked(self) -> tuple[Operation, ...]:
+        """The operations that were not dealt with yet, in order."""
+        return self.spec.operations[self.status.operations_taken if self.status else 0 :]
+
 
 _SPEC_FIELDS = frozenset(
-    {"workflow", "input", "suspend", "cancel", "activeDeadlineSeconds", "ttlSecondsAfterFinished", "signals"}
+    {
+        "workflow",
+        "input",
+        "suspend",
+        "cancel",
+        "activeDeadlineSeconds",
+        "ttlSecondsAfterFinished",
+        "signals",
+        "operations",
+    }
 )
 
 
@@ -273,6 +299,7 @@ def parse_spec(spec: Mapping[str, Any]) -> JobSpec:
         active_deadline_seconds=values.optional_whole(spec, "activeDeadlineSeconds", "spec", 1, 2**31 - 1),
         ttl_seconds_after_finished=values.optional_whole(spec, "ttlSecondsAfterFinished", "spec", 0, 2**31 - 1),
         signals=_signals(spec),
+        operations=parse_operations(spec),
     )
 
 
@@ -311,6 +338,9 @@ def parse_status(raw: Mapping[str, Any]) -> JobStatus:
         message=raw.get("message"),
         outcome=_outcome(raw["outcome"]) if raw.get("outcome") else None,
         compensations=tuple(Undo(u["path"], u.get("input")) for u in raw.get("compensations") or ()),
+        operations_taken=raw.get("operationsTaken", 0),
+        resumable=tuple(raw.get("resumable") or ()),
+        counted_from=raw.get("countedFrom", 0),
     )
 
 

@@ -55,6 +55,7 @@ class ConditionType(StrEnum):
     WAITING = "Waiting"
     READY = "Ready"
     SCALING_ACTIVE = "ScalingActive"  # of a pool: its number of workers follows its queue
+    OPERATED = "Operated"  # of a job: what became of the last of spec.operations
 
 
 class Reason(StrEnum):
@@ -99,6 +100,11 @@ class Reason(StrEnum):
     JOB_ALREADY_ACTIVE = "JobAlreadyActive"
     FAILED_CREATE = "FailedCreate"
     CLEAN_UP_FAILED = "CleanUpFailed"  # a compensation or onExit; the rest of it goes on
+    # Of spec.operations.
+    RETRIED = "Retried"
+    RESTARTED = "Restarted"
+    SKIPPED = "Skipped"
+    OPERATION_REFUSED = "OperationRefused"
 
 
 class ResultReason(StrEnum):

@@ -83,7 +83,7 @@ _SPEC_FIELDS = frozenset(
         "jobTemplate",
     }
 )
-_NOT_IN_A_TEMPLATE = frozenset({"cancel", "signals"})
+_NOT_IN_A_TEMPLATE = frozenset({"cancel", "signals", "operations"})
 _TEMPLATE = "spec.jobTemplate"
 
 

@@ -3,7 +3,8 @@
 The moves of a block are read from its `transitions` machine, so the picture shows what the engine allows; the
 Definition adds what they are called and what its states do. A Parallel or a Map holds a graph for each of its blocks,
 and no edge crosses the border of a block. Left out, because it can be said in one sentence: a state may always fail
-for good (to Failed) and be cancelled (to Cancelled), and `path` adds such a move where a job made it.
+for good (to Failed) and be cancelled (to Cancelled), and a user may retry what failed; `path` adds such a move where a
+job made it.
 """
 
 from __future__ import annotations
@@ -186,7 +187,7 @@ def _edges(block: Block, path: str) -> Iterator[Edge]:
             case Trigger.FAIL:
                 if isinstance(state, FailState):
                     yield Edge(*ends, Move.FAIL)
-            case Trigger.CANCEL | Trigger.CLOSE:
+            case Trigger.CANCEL | Trigger.CLOSE | Trigger.RESUME | Trigger.RESTART:
                 pass  # of any state: see `_with_closing`
             case _:
                 assert_never(trigger)

@@ -129,7 +129,8 @@ class _Path:
         known = {node.id for node in graph.nodes}
         edges = [replace(edge, taken=self._is_taken(edge)) for edge in graph.edges]
         for (source, target, move), reason in self.steps.items():
-            inside = source in known and _block_of(target) == graph.path
+            # From Failed a user may have the job go on; it need not be a node yet.
+            inside = (source in known or source == own(FAILED)) and _block_of(target) == graph.path
             if inside and not any(e.taken and (e.source, e.target) == (source, target) for e in edges):
                 edges.append(_unforeseen(source, target, move, reason))
         nodes = [*graph.nodes, *_missing(known, edges)]
@@ -157,7 +158,7 @@ def _unforeseen(source: str, target: str, move: Move, reason: str) -> Edge:
 def _missing(known: set[str], edges: Iterable[Edge]) -> list[Node]:
     """The ends of the machine that an added edge leads to."""
     kinds = {own(kind): kind for kind in (Kind.DONE, Kind.FAILED, Kind.CANCELLED)}
-    ends = sorted({edge.target for edge in edges if _name(edge.target) in kinds} - known)
+    ends = sorted({end for edge in edges for end in (edge.source, edge.target) if _name(end) in kinds} - known)
     return [Node(end, kinds[_name(end)].value, kinds[_name(end)]) for end in ends]
 
 

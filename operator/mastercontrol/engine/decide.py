@@ -12,10 +12,12 @@ from dataclasses import replace
 
 from mastercontrol.api.job import ActiveStep, Job, JobError, JobStatus, Outcome
 from mastercontrol.api.names import Phase, Reason, ResultReason
-from mastercontrol.engine import moves
+from mastercontrol.api.operation import Operation, OperationType
+from mastercontrol.engine import moves, operations
 from mastercontrol.engine.facts import Decision, Facts, Kept, Missing, Note, Result, Verdict
 from mastercontrol.engine.flow import Flow
 from mastercontrol.engine.moves import status_bytes
+from mastercontrol.engine.operated import OperatedFlow
 from mastercontrol.engine.scopes import name_of
 from mastercontrol.engine.sending import Sender
 from mastercontrol.workflow.definition import Definition, MapState, ParallelState, SignalState, TaskState, WaitState
@@ -57,8 +59,10 @@ class _Turn:
             self._follow_spec()
         if not self.status.ended and self.status.sequence > 0 and isinstance(self.facts.definition, Definition):
             self._load(self.facts.definition)
-        if not self.status.ended and self.job.spec.cancel:
-            self._cancel()
+        closes = not self.status.ended and self.job.spec.cancel and self._cancel()
+        if self.job.asked and not closes:
+            self._operate(len(results))
+            return
         if not self.status.ended and self.status.sequence == 0:
             self._begin(results)
         self.verdicts = [self._take(result) for result in results]
@@ -99,15 +103,17 @@ class _Turn:
         elif not spec.suspend and self.status.phase is Phase.SUSPENDED:
             self.status = moves.resume(self.status, now)
 
-    def _cancel(self) -> None:
+    def _cancel(self) -> bool:
+        """End the job; whether it begins to close now, and ends later."""
         error = moves.cancellation(self.status)
         outcome = Outcome(Phase.CANCELLED, 0, error=error)
         if self.status.outcome is not None:
-            return  # it is closing already
+            return False  # it is closing already
         if self.flow is not None and self.flow.stop(outcome, error.code, error.message):
-            return
+            return True
         self.status = moves.cancel(self.status, self.facts)
         self.flow = self.sender = None
+        return False
 
     @property
     def _suspended(self) -> bool:
@@ -116,6 +122,40 @@ class _Turn:
     def _load(self, definition: Definition) -> None:
         self.flow = Flow(self.job, self.status, definition, self.facts)
         self.sender = Sender(self.job, self.was, self.facts, self.flow, suspended=self._suspended)
+
+    # -- what the user asked for
+
+    def _operate(self, results: int) -> None:
+        """Deal with the operations up to the first that has an effect. Results and the clock have the next turn."""
+        self.verdicts = [Kept()] * results
+        for operation in self.job.asked:
+            refused = self._try(operation)
+            if refused is not None:
+                note = operations.said(self.status, operation, refused)
+                self.notes.append(Note(Reason.OPERATION_REFUSED, note))
+            self.status = operations.noted(self.status, operation, refused, self.facts.now)
+            if refused is None:
+                break
+        self._absorb()
+        if self.flow is not None:
+            self._explain()
+
+    def _try(self, operation: Operation) -> str | None:
+        """Do an operation; why not, if it is refused."""
+        definition = self.facts.definition
+        refused = operations.refusal(operation, self.job, self.status, definition)
+        if refused is not None or isinstance(definition, Missing):
+            return refused
+        status = self.status
+        if status.ended:
+            status = operations.revived(status, self.facts.now, anew=operation.type is OperationType.RESTART)
+            status = moves.suspend(status, self.facts.now) if self.job.spec.suspend else status
+        flow = OperatedFlow(self.job, status, definition, self.facts)
+        refused = flow.operate(operation, self.status.resumable)
+        if refused is None:
+            self.status, self.flow = status, flow
+            self.sender = Sender(self.job, self.was, self.facts, flow, suspended=self._suspended)
+        return refused
 
     # -- the first steps: published before the status that names them is written
 
@@ -371,6 +411,8 @@ class _Turn:
         return done + dt.timedelta(seconds=ttl)
 
     def _wake_at(self) -> dt.datetime | None:
+        if self.job.asked:
+            return self.facts.now  # this turn did nothing else
         if self.status.ended:
             return self._end_of_life()
         times = [self._late_at(a) for a in self.status.active]
@@ -410,12 +452,20 @@ class _Turn:
         if size <= limit:
             return
         message = f"the status would have {size} bytes, the limit is {limit}"
+        if self.job.asked:
+            self._take_back(message)
+            return
+        if status_bytes(moves.without_rest(self.status)) <= limit and self.status.phase is Phase.FAILED:
+            self.status = moves.without_rest(self.status)
+            return
         base = self.was if self.was.sequence else replace(self.status, output=None)
         error = StepError(Reason.STATUS_TOO_LARGE, message, retryable=False)
         if self._close_for_size(base, error):
             return
         self.status = moves.fail(base, self.facts, error, None, "")
         self.status = replace(self.status, observed_generation=self.job.generation)
+        if status_bytes(self.status) > limit:
+            self.status = moves.without_rest(self.status)
         self.flow = self.sender = None
         self.notes = [Note(Reason.STATUS_TOO_LARGE, message)]
 
@@ -430,11 +480,23 @@ class _Turn:
             return False
         status = replace(moves.absorb(base, flow, self.facts.now), observed_generation=self.job.generation)
         if status_bytes(status) > self.facts.limits.status_bytes:
+            status = replace(status, scopes=(), groups=(), resumable=())  # it can't be retried then
+        if status_bytes(status) > self.facts.limits.status_bytes:
             return False
         self.status = status
         self._load(definition)  # nothing is sent in this turn, but the next one is woken for it
         self.notes = [Note(Reason.STATUS_TOO_LARGE, error.message)]
         return True
+
+    def _take_back(self, why: str) -> None:
+        """Refuse an operation whose effect the store would not take. The job stays as it was."""
+        last = self.status.operations_taken - 1
+        operation, before = self.job.spec.operations[last], replace(self.was, operations_taken=last)
+        self.status = operations.noted(before, operation, why, self.facts.now)
+        self.status = replace(self.status, observed_generation=self.job.generation)
+        self.flow = self.sender = None
+        kept = [note for note in self.notes if note.reason is Reason.OPERATION_REFUSED]
+        self.notes = [*kept, Note(Reason.OPERATION_REFUSED, operations.said(before, operation, why))]
 
 
 def _cause(entry: ActiveStep) -> int:

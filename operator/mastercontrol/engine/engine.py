@@ -228,4 +228,5 @@ class Engine:
 
 def _at_rest(job: Job) -> bool:
     """Whether a Job needs no place in memory: it ended and nothing is to be done for it later."""
-    return job.status is not None and job.status.ended and job.spec.ttl_seconds_after_finished is None
+    ended = job.status is not None and job.status.ended
+    return ended and job.spec.ttl_seconds_after_finished is None and not job.asked

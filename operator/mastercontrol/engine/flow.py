@@ -65,6 +65,9 @@ class Flow:
         self.error: tuple[StepError, str] | None = None  # with the path where it came from
         self.is_done = False
         self.is_cancelled = False
+        self.resumable = status.resumable  # of a job that failed: the states that it was in, the failed one first
+        self._broken: str | None = None  # where the error came from that is on its way up
+        self._counted_from = status.counted_from
         self._came_from = status.sequence
         self._cause = 0  # the sequence of the dispatch whose answer moves the job now; 0: none
         self._waiting: deque[tuple[str, Callable[[], None]]] = deque()  # with the path of the state that it is about
@@ -127,6 +130,7 @@ class Flow:
         if self.closing.outcome is not None or self.closing.first(outcome.phase) is None:
             return False
         self._cause = 0
+        self.resumable = self._standing()
         self._close(outcome, reason, message=message)
         self._run()
         self.due.clear()  # no result stands behind it: it is sent once it is committed
@@ -139,7 +143,7 @@ class Flow:
         path = join(scope, name)
         state = self.definition.find(path)
         assert state is not None  # noqa: S101  # a compiled Definition leads to states that there are
-        made = self.sequence - (self.closing.outcome.seq if self.closing.outcome is not None else 0)
+        made = self.sequence - (self.closing.outcome.seq if self.closing.outcome is not None else self._counted_from)
         if made > self.definition.max_transitions:
             text = f"the job made more than {self.definition.max_transitions} transitions (maxTransitions)"
             self._too_many(path, text)
@@ -267,7 +271,11 @@ class Flow:
         self._done(path, [group.results[i] for i in range(group.size)])
 
     def _block_failed(self, path: str, error: StepError, *, of_task: bool) -> None:
-        """A state failed for good and nothing in its block catches it: the block fails."""
+        """A state failed for good and nothing in its block catches it: the block fails.
+
+        What runs beside it is dropped by what handles the error. If nothing does, a retry of the job needs all of it.
+        """
+        self._broken = self._broken or path
         scope = parent(path)
         if not scope:
             self._end(error, path)
@@ -278,6 +286,7 @@ class Flow:
             return
         state, group = self.definition.find(holder), self.groups[holder]
         if isinstance(state, MapState) and self._tolerates(state, group):
+            self._drop(path)
             self.scopes.forget(scope)
             result = {"error": _error(error, path)}
             results = {**group.results, index or 0: result}
@@ -310,6 +319,8 @@ class Flow:
         to: str | None = None,
         entry: ActiveStep | None = None,
         worker: str = "",
+        reason: Reason = Reason.STEP_SUCCEEDED,
+        message: str | None = None,
     ) -> None:
         state = self.definition.find(path)
         assert state is not None  # noqa: S101  # what is active is of the Definition
@@ -322,17 +333,17 @@ class Flow:
         self._drop(path)
         scope = parent(path)
         if following is not None:
-            self._move(scope, Trigger.SUCCEED, following, Reason.STEP_SUCCEEDED, entry, worker)
+            self._move(scope, Trigger.SUCCEED, following, reason, entry, worker, message)
         elif scope:
             self.sequence += 1
-            self._line(in_progress(scope), Reason.STEP_SUCCEEDED, entry, worker, counted=True)
+            self._line(in_progress(scope), reason, entry, worker, message, counted=True)
             self._block_done(scope, output)
         elif self.closing.first(Phase.SUCCEEDED) is not None:
             outcome = Outcome(Phase.SUCCEEDED, 0, output=output)
-            self._close(outcome, Reason.STEP_SUCCEEDED, entry, worker)
+            self._close(outcome, reason, entry, worker, message)
         else:
             self.state = machine_of(self.definition).fire(self.state, Trigger.SUCCEED, DONE)
-            self._line(self.state, Reason.STEP_SUCCEEDED, entry, worker)
+            self._line(self.state, reason, entry, worker, message)
             self.output, self.is_done = output, True
             self._forget_all()
 
@@ -365,7 +376,6 @@ class Flow:
             self.scopes.catch(path, _error(error, path), following)
             self._move(scope, Trigger.CATCH, following, error.code, entry, worker, error.message)
             return
-        self._drop(path)
         self._block_failed_with(path, error, entry, worker, of_task=of_task)
 
     def _block_failed_with(
@@ -419,6 +429,7 @@ class Flow:
 
     def _end(self, error: StepError, path: str, entry: ActiveStep | None = None, worker: str = "") -> None:
         """The job fails."""
+        self.resumable = self._standing(self._broken or path)
         if self.closing.first(Phase.FAILED) is not None:
             outcome = Outcome(Phase.FAILED, 0, error=JobError(str(error.code), error.message, path))
             self._note(Reason.STEP_FAILED, path, entry.attempt if entry else 1, error, "the job closes and then fails")
@@ -430,6 +441,11 @@ class Flow:
         attempt = f", attempt {entry.attempt}" if entry is not None else ""
         self.notes.append(Note(Reason.JOB_FAILED, f"{path}{attempt}: {error.code}: {error.message}"))
         self._forget_all()
+
+    def _standing(self, *first: str) -> tuple[str, ...]:
+        """The states that the job is in. Its blocks and their data stay as they are, so a retry goes on from there."""
+        here = (*first, *self.active, *(p for p, _ in self._waiting if p not in self.groups))
+        return tuple(dict.fromkeys(here))
 
     # -- closing: what undoes states that are done, and what runs at the end
 
@@ -445,7 +461,11 @@ class Flow:
         name = self.closing.first(outcome.phase)
         assert name is not None  # noqa: S101  # callers ask first
         self._forget_all()
-        self.scopes.forget_blocks()
+        if outcome.phase is not Phase.FAILED or self.closing.stack:
+            # What was undone, or ended otherwise, is not retried.
+            self.groups.clear()
+            self.scopes.forget_blocks()
+            self.resumable = ()
         self.closing.begin(replace(outcome, seq=self.sequence + 1))
         self._enter_closing(name, reason, entry, worker, message)
 
@@ -513,12 +533,12 @@ class Flow:
 
     def _forget_all(self) -> None:
         self.active.clear()
-        self.groups.clear()
         self.due.clear()
         self._waiting.clear()
 
     def _drop(self, path: str) -> None:
         """Forget a state and all that runs inside it, also what was still to be done there in this decision."""
+        self._broken = None
         self.active.pop(path, None)
         if self.groups.pop(path, None) is None:
             return

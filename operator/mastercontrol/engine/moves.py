@@ -56,6 +56,7 @@ def absorb(status: JobStatus, flow: Flow, now: dt.datetime) -> JobStatus:
         groups=tuple(flow.groups.values()),
         outcome=flow.closing.outcome,
         compensations=flow.closing.stack,
+        resumable=flow.resumable,
     )
     if flow.error is not None:
         error, path = flow.error
@@ -69,6 +70,8 @@ def fail(status: JobStatus, facts: Facts, error: StepError, entry: ActiveStep | 
     """The job failed, for a reason that lies outside its states."""
     message = error.message[:MESSAGE_CHARS]
     moved = _fire(status, facts.definition, Trigger.FAIL, facts, error.code, entry, worker=worker, message=message)
+    resumable = dict.fromkeys(a.path for a in (*([entry] if entry else []), *status.active))
+    moved = replace(moved, resumable=tuple(resumable))
     return _failed(moved, error, entry.path if entry else step_of(status.state), facts.now)
 
 
@@ -128,7 +131,8 @@ def wait(status: JobStatus, reason: Reason, message: str, now: dt.datetime) -> J
 
 def explained(status: JobStatus, definition: Definition, now: dt.datetime) -> JobStatus:
     """Say in one line what a running job waits for, and in a condition where it is not for a worker."""
-    whole = next((g for g in status.groups if "." not in g.path), None)
+    # Those of a job that closes stand there for a retry.
+    whole = next((g for g in status.groups if "." not in g.path and status.outcome is None), None)
     if whole is not None:
         at_work = whole.started - len(whole.results)
         failed = f", {whole.failed} failed" if whole.failed else ""
@@ -209,8 +213,13 @@ def _completed(status: JobStatus, output: Any, now: dt.datetime) -> JobStatus:
 def _ended(status: JobStatus, phase: Phase, kind: ConditionType, reason: str, text: str, now: dt.datetime) -> JobStatus:
     ended = status.without_condition(ConditionType.WAITING)
     ended = ended.with_condition(Condition(kind, True, str(reason), text[:MESSAGE_CHARS], now))  # noqa: FBT003  # a condition's status
-    bare = replace(ended, active=(), scope=Scope(), scopes=(), groups=(), outcome=None, compensations=())
-    return replace(bare, phase=phase, completion_time=now)
+    ended = replace(ended, phase=phase, active=(), outcome=None, compensations=(), completion_time=now)
+    return ended if phase is Phase.FAILED and ended.resumable else without_rest(ended)
+
+
+def without_rest(status: JobStatus) -> JobStatus:
+    """An ended job without what a retry would need."""
+    return replace(status, scope=Scope(), scopes=(), groups=(), resumable=())
 
 
 def _text(error: StepError) -> str:

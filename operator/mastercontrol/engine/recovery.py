@@ -11,6 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from mastercontrol import metrics
+from mastercontrol.api.names import Phase
 from mastercontrol.engine.definitions import Definitions
 from mastercontrol.engine.engine import Engine
 from mastercontrol.engine.inbox import JobKey
@@ -73,7 +74,7 @@ class Sweeper:
         in_use = [
             (raw["metadata"]["namespace"], raw["status"]["revision"])
             for raw in stored
-            if raw.get("status", {}).get("revision") and "completionTime" not in raw["status"]
+            if raw.get("status", {}).get("revision") and _may_run(raw["status"])
         ]
         in_use += [
             (cell.key[0], cell.job.status.revision)
@@ -113,3 +114,8 @@ class Sweeper:
             for a, pool in zip(sent, cell.pools, strict=False)
             if a.dispatched_at is not None and a.dispatched_at < limit
         ]
+
+
+def _may_run(status: RawObject) -> bool:
+    """Whether a Job may still need its revision: it has not ended, or it failed and may be retried."""
+    return "completionTime" not in status or status.get("phase") == Phase.FAILED

@@ -171,6 +171,13 @@ class Scopes:
             self.closing.remember(path, undo[0])
         return output
 
+    def check(self, path: str, state: State, result: Any) -> None:
+        """Make sure that a state could be left with this result.
+
+        :raises ExpressionError: a template could not be evaluated.
+        """
+        self._output(path, state, result)
+
     def catch(self, path: str, error: Mapping[str, Any], following: str) -> None:
         """A state failed and another one goes on: the error is its output, and in scope."""
         scope = self.get(parent(path))

@@ -171,7 +171,7 @@ class _Turn:
 
     async def _definition(self, job: Job) -> Found:
         status = job.status
-        if status is not None and status.ended:
+        if status is not None and status.ended and not (job.asked and status.revision):
             return Missing(Reason.COMPLETED, "the job has ended")  # nothing of it is looked at
         if status is None or status.revision is None:
             return await self.outside.definitions.current(job.namespace, job.spec.workflow)
@@ -190,6 +190,8 @@ class _Turn:
         _count(job.status, decision.status)
         after = parse_job(raw)
         self.cell.learn(after)
+        if after.generation != job.generation:
+            self.cell.wanted = True  # the user changed it meanwhile, and the watch will tell us nothing new
         return after
 
     async def _act(self, decision: Decision) -> None:
@@ -260,5 +262,5 @@ def _pools(job: Job, definition: Definition | Missing) -> tuple[str, ...]:
 def _count(before: JobStatus | None, after: JobStatus) -> None:
     moved = after.sequence - (before.sequence if before else 0)
     metrics.TRANSITIONS.inc(moved)
-    if after.ended:
+    if after.ended and moved:
         metrics.JOBS_ENDED.labels(after.phase.value).inc()

@@ -35,6 +35,8 @@ class Trigger(StrEnum):
     FAIL = "fail"  # InProgress -> Failed: an attempt failed for good, or the job's time is over
     CANCEL = "cancel"  # Begin or InProgress -> Cancelled: the user asked for it
     CLOSE = "close"  # InProgress.<x> -> InProgress.compensate or InProgress.onExit: it is known how the job ends
+    RESUME = "resume"  # Failed -> InProgress.<x>: the user has it go on where it failed
+    RESTART = "restart"  # Failed -> InProgress.<first>: the user has it begin anew
 
 
 class TriggerRefused(Exception):
@@ -121,6 +123,8 @@ def _build(definition: Definition) -> HierarchicalMachine:
         machine.add_transition(Trigger.RETRY.value, here, "=")
         machine.add_transition(Trigger.FAIL.value, here, FAILED)
         machine.add_transition(Trigger.CANCEL.value, here, CANCELLED)
+        machine.add_transition(_event(Trigger.RESUME, here), FAILED, here)
+    machine.add_transition(Trigger.RESTART.value, FAILED, in_progress(definition.start))
     machine.add_transition(Trigger.CANCEL.value, BEGIN, CANCELLED)
     _add_closing(machine, definition)
     return machine

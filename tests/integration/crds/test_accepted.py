@@ -27,7 +27,25 @@ def test_the_input_of_a_job_may_be_null(create: Create) -> None:
 
 def test_a_job_needs_no_more_than_a_workflow(create: Create) -> None:
     made = create("Job", {"workflow": "order-v2.eu"})
-    assert made["spec"] == {"workflow": "order-v2.eu", "suspend": False, "cancel": False, "signals": []}
+    lists: dict[str, Any] = {"signals": [], "operations": []}
+    assert made["spec"] == {"workflow": "order-v2.eu", "suspend": False, "cancel": False, **lists}
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        {"type": "Retry"},
+        {"type": "Restart", "reason": "ann: the supplier is back"},
+        {"type": "Skip", "state": "each[12].resize"},
+        {"type": "Skip", "state": "charge", "output": {"deep": [1, None]}, "reason": "paid by hand"},
+        {"type": "Skip", "state": "charge", "output": None},
+        {"type": "Skip", "state": "charge", "output": "text"},
+    ],
+    ids=json.dumps,
+)
+def test_an_operation_is_kept_as_it_is_asked_for(operation: dict[str, Any], create: Create) -> None:
+    made = create("Job", {"workflow": "order", "operations": [operation]})
+    assert made["spec"]["operations"] == [operation]
 
 
 def test_a_state_needs_no_more_than_a_name_and_a_pool(create: Create) -> None:

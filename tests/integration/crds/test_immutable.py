@@ -112,6 +112,50 @@ def test_the_largest_number_of_signals_is_checked_to_the_last(create: Create, pa
     assert SIGNALS_MESSAGE in refusal(patch, job, {"signals": [*signals[:-1], {"name": "s255"}]})
 
 
+OPERATIONS: list[dict[str, Any]] = [
+    {"type": "Retry", "reason": "ann"},
+    {"type": "Skip", "state": "a", "output": {"x": [1, None]}},
+]
+OPERATIONS_MESSAGE = (
+    "operations that were asked for cannot be changed or removed, as they may have been done. Write new"
+)
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        None,
+        [],
+        OPERATIONS[:1],
+        OPERATIONS[::-1],
+        [{"type": "Retry", "reason": "bob"}, OPERATIONS[1]],
+        [OPERATIONS[0], {**OPERATIONS[1], "output": {"x": [1, 2]}}],
+        [OPERATIONS[0], {"type": "Skip", "state": "a"}],
+        [{"type": "Restart"}, *OPERATIONS],
+    ],
+    ids=str,
+)
+def test_an_operation_that_was_asked_for_stays(after: Any, create: Create, patch: Patch, refusal: Refusal) -> None:
+    job = create("Job", {"workflow": "w", "operations": OPERATIONS}, keep=True)
+    assert OPERATIONS_MESSAGE in refusal(patch, job, {"operations": after})
+
+
+def test_operations_may_be_added_at_the_end(create: Create, patch: Patch) -> None:
+    job = create("Job", {"workflow": "w", "input": {"x": 1}}, keep=True)
+    job = patch(job, {"operations": OPERATIONS})
+    job = patch(job, {"operations": [*OPERATIONS, {"type": "Retry"}, {"type": "Retry"}]})
+    assert patch(job, {"suspend": True})["spec"]["operations"] == [*OPERATIONS, {"type": "Retry"}, {"type": "Retry"}]
+
+
+def test_the_largest_number_of_operations_is_checked_to_the_last(
+    create: Create, patch: Patch, refusal: Refusal
+) -> None:
+    skips = [{"type": "Skip", "state": f"s{i}", "output": {"list": [i] * 50, "text": "x" * 1000}} for i in range(256)]
+    job = create("Job", {"workflow": "w", "operations": skips}, keep=True)
+    assert patch(job, {"suspend": True})["spec"]["suspend"] is True
+    assert OPERATIONS_MESSAGE in refusal(patch, job, {"operations": [*skips[:-1], {"type": "Skip", "state": "s255"}]})
+
+
 def test_a_workflow_can_be_changed(create: Create, patch: Patch) -> None:
     made = create("Workflow", {"states": [{"name": "a", "pool": "p"}]}, keep=True)
     assert patch(made, {"states": [{"name": "b", "pool": "q"}]})["spec"]["states"][0]["name"] == "b"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +21,16 @@ Patch = Callable[..., dict[str, Any]]
 Refusal = Callable[..., str]
 
 CRDS = Path(__file__).parents[3] / "crds"
+
+
+HOW_TO = Path(__file__).parents[3] / "docs" / "how-to" / "retry-or-skip.md"
+
+
+def patches() -> list[list[str]]:
+    """What follows the name of the Job in each `kubectl patch mcpjob` of the how-to."""
+    lines = [line for line in HOW_TO.read_text().splitlines() if line.startswith("$ kubectl patch mcpjob ")]
+    assert len(lines) >= 4, "the how-to shows each operation"
+    return [shlex.split(line)[5:] for line in lines]
 
 
 def write_status(kubectl: Kubectl, namespace: str, target: str, status: dict[str, Any]) -> None:
@@ -102,6 +113,17 @@ def test_a_signal_is_sent_by_one_command_whether_there_are_others_or_not(
         kubectl("patch", "-n", namespace, "mcpjob/signalled", "--type=json", "-p", json.dumps(change))
     kept = json.loads(kubectl("get", "-n", namespace, "mcpjob/signalled", "-o", "json").stdout)["spec"]["signals"]
     assert [s.get("payload") for s in kept] == [{"by": "ann"}, None]
+
+
+@pytest.mark.parametrize("command", patches(), ids=lambda arguments: arguments[-1][:60])
+def test_each_command_of_the_how_to_on_retries_is_taken(
+    command: list[str], kubectl: Kubectl, namespace: str, create: Create
+) -> None:
+    name = create("Job", {"workflow": "order"}, keep=True)["metadata"]["name"]
+    for _ in range(2):  # the first as the next
+        kubectl("patch", "-n", namespace, f"mcpjob/{name}", *command)
+    kept = json.loads(kubectl("get", "-n", namespace, f"mcpjob/{name}", "-o", "json").stdout)["spec"]["operations"]
+    assert [entry["type"] for entry in kept] == [json.loads(command[-1])[0]["value"]["type"]] * 2
 
 
 @pytest.mark.parametrize("output", ["text", 0, False, {}, [None]], ids=repr)

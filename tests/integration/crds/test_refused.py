@@ -85,6 +85,28 @@ JOBS: dict[str, tuple[dict[str, Any], str]] = {
     "a signal with an empty name": ({"workflow": "w", "signals": [{"name": ""}]}, "should be at least 1 chars long"),
     "a signal with something else": ({"workflow": "w", "signals": [{"name": "a", "by": 1}]}, 'unknown field "spec.sig'),
     "too many signals": ({"workflow": "w", "signals": [{"name": "a"}] * 257}, "must have at most 256 items"),
+    "an operation without a type": ({"workflow": "w", "operations": [{}]}, "operations[0].type: Required value"),
+    "an operation that there is not": (
+        {"workflow": "w", "operations": [{"type": "Redo"}]},
+        'supported values: "Retry", "Restart", "Skip"',
+    ),
+    "a skip of no state": (
+        {"workflow": "w", "operations": [{"type": "Retry"}, {"type": "Skip"}]},
+        "state names the state to skip. Write it for a Skip, and for nothing else.",
+    ),
+    "a retry of a state": (
+        {"workflow": "w", "operations": [{"type": "Retry", "state": "a"}]},
+        "state names the state to skip. Write it for a Skip, and for nothing else.",
+    ),
+    "a restart with an output": (
+        {"workflow": "w", "operations": [{"type": "Restart", "output": 1}]},
+        "output is what a skipped state has given. Write it for a Skip, or leave it out.",
+    ),
+    "a reason that says nothing": (
+        {"workflow": "w", "operations": [{"type": "Retry", "reason": ""}]},
+        "should be at least 1 chars long",
+    ),
+    "too many operations": ({"workflow": "w", "operations": [{"type": "Retry"}] * 257}, "must have at most 256 items"),
     "a misspelt field": ({"workflow": "w", "inputs": {}}, 'unknown field "spec.inputs"'),
 }
 

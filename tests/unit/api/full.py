@@ -31,4 +31,7 @@ FULL = JobStatus(
     message="each: 1 of 3 done",
     outcome=Outcome(Phase.FAILED, 6, {"any": None}, JobError("Gone", "it is gone", "each"), ("onExit: Stuck: no",)),
     compensations=(Undo("each[0].fetch", {"booking": 7}), Undo("reserve", [None])),
+    operations_taken=2,
+    resumable=("each[1].fetch", "each[2].fetch"),
+    counted_from=3,
 )

@@ -86,6 +86,9 @@ statuses = st.builds(
     output=json_values,
     error=st.none() | st.builds(JobError, names, st.text(max_size=9), st.none() | names),
     message=st.none() | st.text(max_size=9),
+    operations_taken=counts,
+    resumable=st.lists(names, max_size=2).map(tuple),
+    counted_from=counts,
 )
 
 
@@ -132,11 +135,35 @@ def test_a_job_with_a_deletion_timestamp_is_being_deleted() -> None:
         ({"workflow": "w", "activeDeadlineSeconds": 0}, "spec.activeDeadlineSeconds"),
         ({"workflow": "w", "ttlSecondsAfterFinished": -1}, "spec.ttlSecondsAfterFinished"),
         ({"workflow": "w", "imput": 1}, "spec.imput"),
+        ({"workflow": "w", "operations": {"type": "Retry"}}, "spec.operations: write a list"),
+        ({"workflow": "w", "operations": ["Retry"]}, "spec.operations: write a list"),
+        ({"workflow": "w", "operations": [{}]}, r"spec.operations\[0\].type"),
+        ({"workflow": "w", "operations": [{"type": "retry"}]}, "write one of Retry, Restart, Skip, not 'retry'"),
+        ({"workflow": "w", "operations": [{"type": "Retry"}, {"type": "Skip"}]}, r"spec.operations\[1\].state"),
+        ({"workflow": "w", "operations": [{"type": "Retry", "state": "a"}]}, r"spec.operations\[0\].state: leave it"),
+        ({"workflow": "w", "operations": [{"type": "Retry", "output": None}]}, r"\.output: leave it out"),
+        ({"workflow": "w", "operations": [{"type": "Retry", "reason": ""}]}, r"spec.operations\[0\].reason"),
+        ({"workflow": "w", "operations": [{"type": "Retry", "why": "x"}]}, r"spec.operations\[0\].why"),
     ],
 )
 def test_a_wrong_spec_is_refused_by_the_name_of_its_field(spec: dict[str, Any], field: str) -> None:
     with pytest.raises(InvalidObject, match=field):
         parse_spec(spec)
+
+
+def test_an_operation_tells_an_output_of_null_from_none() -> None:
+    skips = [{"type": "Skip", "state": "a"}, {"type": "Skip", "state": "a", "output": None, "reason": "Ann: known"}]
+    one, other = parse_spec({"workflow": "w", "operations": skips}).operations
+    assert (one.has_output, one.reason, str(one)) == (False, None, "Skip a")
+    assert (other.has_output, other.output, other.reason) == (True, None, "Ann: known")
+
+
+def test_a_job_knows_which_operations_are_still_to_be_dealt_with() -> None:
+    spec = {"workflow": "w", "operations": [{"type": "Retry"}, {"type": "Restart"}]}
+    raw = {"metadata": {"name": "j"}, "spec": spec}
+    assert [str(o) for o in parse_job(raw).asked] == ["Retry", "Restart"]
+    assert [str(o) for o in parse_job({**raw, "status": {"operationsTaken": 1}}).asked] == ["Restart"]
+    assert parse_job({**raw, "status": {"operationsTaken": 2}}).asked == ()
 
 
 def test_a_condition_takes_the_place_of_the_one_of_its_type_and_keeps_its_time_unless_it_changed() -> None:

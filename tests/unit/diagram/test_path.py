@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from mastercontrol.api.job import Signal
+from mastercontrol.api.operation import Operation, OperationType
 from mastercontrol.diagram.graph import Graph, Mark, graph_of
 from mastercontrol.diagram.path import history_is_cut, marked
 from mastercontrol.workflow.definition import Definition
@@ -155,6 +156,51 @@ def test_what_a_bounded_history_lost_is_not_marked() -> None:
     assert history_is_cut(run.status)
     assert taken(drawn(run)) == set()
     assert marks(drawn(run), Mark.CURRENT) == {"charge"}
+
+
+def asked(run: Run, operation: Operation) -> None:
+    run.change(operations=(*run.job.spec.operations, operation)).turn()
+    run.turn()
+
+
+def test_a_job_that_was_retried_is_drawn_with_its_way_back() -> None:
+    run = begun(CHAIN)
+    done(run, "reserve")
+    fails(run, "charge", retryable=False)
+    asked(run, Operation(OperationType.RETRY))
+    found = drawn(run)
+    assert "charge -fail-> (Failed): Broken" in said(all_edges(found))
+    assert "(Failed) -manual-> charge: Retried" in said(all_edges(found))
+    assert marks(found, Mark.CURRENT) == {"charge"}
+    done(run, "charge")
+    assert "charge -next-> (Done)" in taken(drawn(run))
+
+
+def test_a_job_that_was_restarted_is_drawn_from_its_failure_to_its_beginning() -> None:
+    run = begun(CHAIN)
+    done(run, "reserve")
+    fails(run, "charge", retryable=False)
+    asked(run, Operation(OperationType.RESTART))
+    assert "(Failed) -manual-> reserve: Restarted" in said(all_edges(drawn(run)))
+
+
+def test_items_that_are_entered_again_are_drawn_as_tried_again() -> None:
+    run = begun(ITEMS, items=[1, 2])
+    done(run, "each[0].wrap")
+    fails(run, "each[1].wrap", retryable=False)
+    assert all_nodes(drawn(run))["each"].mark is Mark.FAILED
+    asked(run, Operation(OperationType.RETRY))
+    found = drawn(run)
+    assert "(Failed) -manual-> each: Retried" in said(all_edges(found))
+    assert {"each", "each[*].wrap", "each[*].tie"} <= marks(found, Mark.CURRENT)
+    done(run, "each[1].wrap")
+    assert "each[*].wrap -next-> each[*].tie" in taken(drawn(run))
+
+
+def test_a_skip_is_drawn_as_made_by_hand() -> None:
+    run = begun(CHAIN)
+    asked(run, Operation(OperationType.SKIP, "reserve"))
+    assert "reserve -manual-> charge: Skipped" in said(all_edges(drawn(run)))
 
 
 def test_a_move_that_the_workflow_has_not_is_drawn_as_made_by_hand() -> None:

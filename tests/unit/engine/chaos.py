@@ -14,7 +14,7 @@ from typing import Any
 from mastercontrol.api.job import ActiveStep, Group, Job, JobStatus, Signal
 from mastercontrol.engine.decide import decide
 from mastercontrol.engine.facts import Decision, Dispatch, Facts, Kept, Limits, Result
-from mastercontrol.workflow.definition import COMPENSATE, Definition, SignalState, TaskState
+from mastercontrol.workflow.definition import COMPENSATE, ON_EXIT, Definition, SignalState, TaskState
 from mastercontrol_worker.contract import Failed, StepError, StepMessage, Succeeded
 from unit.engine.builders import UID, Run, stored
 from unit.engine.reference import Ended, Failure, Outcome, Script
@@ -316,15 +316,18 @@ def _sound(before: JobStatus, after: JobStatus, definition: Definition) -> None:
     ids = [(a.seq, a.attempt) for a in after.active if isinstance(definition.find(a.path), TaskState)]
     assert len(ids) == len(set(ids)), "two steps have the same dispatch id"
     assert all(a.seq <= after.sequence for a in after.active)
-    groups = {g.path: g for g in after.groups}
-    inside = [a.path for a in after.active] + [g.path for g in after.groups] + [f"{s.path}.x" for s in after.scopes]
+    # Those that a job which closes had before are kept for a retry.
+    alive = [g for g in after.groups if after.outcome is None or g.path.startswith((f"{COMPENSATE}[", f"{ON_EXIT}."))]
+    groups = {g.path: g for g in alive}
+    inside = [a.path for a in after.active] + [g.path for g in alive]
+    inside += [f"{s.path}.x" for s in after.scopes if after.outcome is None]
     for path in inside:
         for holder, index in _holders(path):
             assert holder in groups, f"{path} is left of a block that is over"
             assert index < groups[holder].started
             assert index not in groups[holder].results, f"{path} is left of a block that is done"
     if after.sequence and not after.ended:
-        for group in after.groups:
+        for group in alive:
             at_work = {i for p in inside for h, i in _holders(p) if h == group.path}
             done = set(group.results)
             assert at_work.isdisjoint(done)

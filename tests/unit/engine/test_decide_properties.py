@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from mastercontrol.api.job import JobStatus
 from mastercontrol.api.names import Phase, Reason, ResultReason
+from mastercontrol.api.operation import Operation, OperationType
 from mastercontrol.api.workflow import RetrySpec
 from mastercontrol.engine.facts import Decision, Kept, Limits, Missing, Result
 from mastercontrol.workflow.definition import Definition
@@ -50,6 +51,12 @@ class Step:
             return ok(seq, attempt, output="x" * (self.number % 3) * 900)
         return failure(seq, attempt, retryable=self.number % 4 != 0)
 
+    def _operation(self) -> Operation:
+        kind = list(OperationType)[self.number % 3]
+        output = "x" * (self.number % 2) * 900
+        skip = kind is OperationType.SKIP
+        return Operation(kind, f"s{self.attempt - 1}" if skip else None, skip and self.ok, output if skip else None)
+
     def apply(self, run: Run) -> None:
         effects: dict[str, Callable[[], object]] = {
             "time": lambda: run.later(self.number),
@@ -61,12 +68,14 @@ class Step:
             "delete": lambda: setattr(run, "job", replace(run.job, deleting=True)),
             "confirmed": lambda: setattr(run, "confirmed", frozenset({f"{UID}:{self.number}:{self.attempt}"})),
             "resend": lambda: setattr(run, "resend", frozenset({f"{UID}:{self.number}:{self.attempt}"})),
+            "operation": lambda: run.change(operations=(*run.job.spec.operations, self._operation())),
         }
         effects.get(self.what, lambda: None)()
 
 
 ANSWERS = ["answer"] * 6 + ["answer twice", "first answer", "cause", "any answer", "foreign answer"]
 EVENTS = ["time"] * 3 + ["suspend", "cancel", "epoch", "pools", "no workflow", "workflow", "confirmed", "resend"]
+EVENTS += ["operation"] * 3
 steps = st.lists(
     st.builds(
         Step,
@@ -113,17 +122,32 @@ def test_no_event_in_any_order_breaks_what_always_holds(
         step.apply(run)
         if step.what == "workflow":
             run.definition = definition
-        before, results = run.job.status or JobStatus(), step.results(run)
-        decision = run.turn(*results)
-        after = run.job.status or JobStatus()
-        holds_between(before, after, definition)
-        holds_of(after, run)
-        holds_of_publishing(before, decision, run)
-        holds_of_verdicts(decision, results)
+        results = step.results(run)
+        is_over = takes_a_turn(run, results, definition)
+        while not is_over:  # an operation has a turn of its own
+            is_over = takes_a_turn(run, results, definition)
         comes_to_rest(run)
 
 
-def holds_between(before: JobStatus, after: JobStatus, definition: Definition) -> None:
+def takes_a_turn(run: Run, results: list[Result], definition: Definition) -> bool:
+    """One turn, and all that is to hold of it; whether it dealt with what came."""
+    before, asked = run.job.status or JobStatus(), bool(run.job.asked) and not run.job.deleting
+    decision = run.turn(*results)
+    after = run.job.status or JobStatus()
+    holds_between(before, after, definition, asked=asked)
+    holds_of(after, run, asked=asked)
+    holds_of_publishing(before, decision, run)
+    if asked and not decision.read_again:
+        assert after.operations_taken > before.operations_taken
+        assert decision.verdicts == (Kept(),) * len(results)
+        assert decision.publish == decision.publish_first == ()
+        assert decision.wake_at == run.now
+        return False
+    holds_of_verdicts(decision, results)
+    return True
+
+
+def holds_between(before: JobStatus, after: JobStatus, definition: Definition, *, asked: bool) -> None:
     """The state moves along the machine's edges, one line of history and one number of the sequence each."""
     grown = after.sequence - before.sequence
     assert grown >= 0
@@ -132,24 +156,28 @@ def holds_between(before: JobStatus, after: JobStatus, definition: Definition) -
     assert [line.seq for line in lines] == list(range(before.sequence + 1, after.sequence + 1))
     at = before.state
     for line in lines:
-        assert line.state in edges(definition, at), f"{at} -> {line.state}"
+        assert line.state in edges(definition, at, asked=asked), f"{at} -> {line.state}"
         at = line.state
     assert at == after.state
-    if before.ended:
+    if before.ended and not asked:
         assert after == before
+    if before.phase in {Phase.SUCCEEDED, Phase.CANCELLED}:
+        assert after.sequence == before.sequence
 
 
-def edges(definition: Definition, state: str) -> set[str]:
+def edges(definition: Definition, state: str, *, asked: bool) -> set[str]:
     """The legal moves, said once more and independently of the machine."""
     if state == "Begin":
         return {f"InProgress.{definition.start}", "Cancelled"}
+    if state == "Failed" and asked:
+        return {f"InProgress.{name}" for name in definition.states}
     if state in ENDS:
         return set()
     following = definition.states[state.removeprefix("InProgress.")].next
     return {"Failed", "Cancelled", state, f"InProgress.{following}" if following else "Done"}
 
 
-def holds_of(status: JobStatus, run: Run) -> None:
+def holds_of(status: JobStatus, run: Run, *, asked: bool) -> None:
     assert stored(status) == status, "it is stored without loss"
     assert status.phase in PHASES[status.state.partition(".")[0]]
     assert len({c.type for c in status.conditions}) == len(status.conditions)
@@ -160,7 +188,8 @@ def holds_of(status: JobStatus, run: Run) -> None:
         assert active.seq == status.sequence, "the dispatch bears the number of the transition that made it"
     else:
         assert status.active == ()
-    if status.ended and run.last.wake_at is not None:
+    assert bool(status.resumable) <= (status.phase is Phase.FAILED)
+    if status.ended and run.last.wake_at is not None and not asked:
         assert run.job.spec.ttl_seconds_after_finished is not None
 
 

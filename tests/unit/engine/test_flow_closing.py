@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mastercontrol.api.names import ConditionType, Phase, Reason, ResultReason
+from mastercontrol.api.operation import Operation, OperationType
 from mastercontrol.engine.facts import Limits
 from unit.engine.builders import Raw, Run, catching, each, ok, parallel, retrying, seconds, state, step, written
 
@@ -385,6 +386,75 @@ def test_a_compensation_may_have_several_states_and_retries() -> None:
     assert run.message("compensate[0].file").input == "called"
     run.done("compensate[0].file")
     assert run.ending == ("Failed", "Broken")
+
+
+# -- operations
+
+
+def ask(run: Run, kind: OperationType, **more: Any) -> None:
+    run.change(operations=(*run.job.spec.operations, Operation(kind, **more))).turn()
+
+
+def test_a_job_that_only_cleaned_up_is_retried_where_it_failed_and_cleans_up_again() -> None:
+    fan = parallel("fan", [step("x")], [step("y")])
+    run = closing(fan, step("b"), on_exit=[step("tidy")])
+    run.done("fan[0].x", "X")
+    run.broken("fan[1].y")
+    assert run.status.message == "onExit.tidy is with pool p"
+    run.done("onExit.tidy")
+    assert run.ending == ("Failed", "Broken")
+    ask(run, OperationType.RETRY)
+    assert run.paths == ["fan[1].y"]
+    run.turn()
+    run.done("fan[1].y", "Y")
+    assert run.message("b").input == ["X", "Y"]
+    run.done("b", "out")
+    run.done("onExit.tidy")
+    assert run.ending == ("Done", "out")
+
+
+def test_a_job_that_was_undone_is_not_retried_but_begun_again() -> None:
+    run = trip()
+    run.broken("pay")
+    run.done("compensate[1].no-hotel")
+    run.done("compensate[0].no-flight")
+    ask(run, OperationType.RETRY)
+    assert run.ending == ("Failed", "Broken")
+    assert "it is not kept where the job stood, as that was undone" in run.notes[-1].message
+    ask(run, OperationType.RESTART)
+    run.turn()
+    for path in ("flight", "hotel", "pay"):
+        run.done(path, path)
+    assert run.ending == ("Done", "pay")
+
+
+def test_a_job_that_was_undone_keeps_nothing_of_it() -> None:
+    run = trip()
+    run.broken("pay")
+    assert (run.status.resumable, run.status.groups) == ((), ())
+    run.done("compensate[1].no-hotel")
+    run.done("compensate[0].no-flight")
+    assert run.status.scope.is_bare
+    assert (run.status.outcome, run.status.compensations) == (None, ())
+
+
+def test_a_clean_up_that_hangs_is_skipped() -> None:
+    run = closing(step("a"), on_exit=[step("tidy")])
+    run.done("a", "out")
+    ask(run, OperationType.SKIP, state="onExit.tidy")
+    assert run.ending == ("Done", "out")
+
+
+def test_a_job_that_is_cancelled_and_told_to_skip_closes_first() -> None:
+    run = closing(step("a"), step("b"), on_exit=[step("tidy")])
+    run.change(cancel=True)
+    ask(run, OperationType.SKIP, state="a")
+    assert run.paths == ["onExit.tidy"]
+    run.wake()
+    assert "the job is not in 'a'" in run.notes[-1].message
+    run.wake()
+    run.done("onExit.tidy")
+    assert run.status.phase is Phase.CANCELLED
 
 
 # -- deaths

@@ -14,13 +14,17 @@ import pytest
 
 from mastercontrol.api.job import ActiveStep, Job, JobStatus
 from mastercontrol.api.names import ResultReason
-from mastercontrol.engine import commit, decide, sending, turn
+from mastercontrol.api.operation import Operation
+from mastercontrol.engine import commit, decide, engine, operations, sending, turn
 from mastercontrol.engine.facts import Decision, Facts, Kept, Result, Verdict
 from mastercontrol.engine.flow import Flow
+from mastercontrol.engine.operated import OperatedFlow
 from mastercontrol.engine.scopes import Scopes
 from mastercontrol.workflow.definition import State
+from mastercontrol.workflow.machine import in_progress
 from mastercontrol_worker.contract import Failed
 from unit.engine import block_scenarios as blocks
+from unit.engine import operation_scenarios as asked
 from unit.engine import scenarios
 from unit.engine.scenarios import Scenario
 from unit.engine.world import World
@@ -229,6 +233,66 @@ def the_epoch_of_one_result_is_taken_for_all_that_is_out(patch: pytest.MonkeyPat
     patch.setattr(decide._Turn, "_stamp", stamp)
 
 
+def what_an_operation_made_due_is_sent_in_the_same_turn(patch: pytest.MonkeyPatch) -> None:
+    """As if a result stood behind it: marked as sent by the write, and sent after it."""
+    real = decide._Turn._try
+
+    def try_(self: decide._Turn, operation: Operation) -> str | None:
+        refused = real(self, operation)
+        if refused is None and self.flow is not None and self.sender is not None:
+            self.flow.due = list(self.flow.active)
+            self.sender.hand_over()
+        return refused
+
+    patch.setattr(decide._Turn, "_try", try_)
+
+
+def an_operation_is_not_counted_by_the_write_that_does_it(patch: pytest.MonkeyPatch) -> None:
+    real = operations.noted
+
+    def noted(status: JobStatus, *others: Any) -> JobStatus:
+        return replace(real(status, *others), operations_taken=status.operations_taken)
+
+    patch.setattr(operations, "noted", noted)
+
+
+def an_ended_job_is_never_looked_at_again(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(engine, "_at_rest", lambda job: job.status is not None and job.status.ended)
+
+
+def a_retried_state_keeps_its_number(patch: pytest.MonkeyPatch) -> None:
+    """That under which it was entered first, so its dispatch id is that of the time before the failure."""
+    real = OperatedFlow._enter
+
+    def enter(self: OperatedFlow, scope: str, name: str, _: int, before: ActiveStep | None = None) -> None:
+        lines = [line.seq for line in self.history if line.state == in_progress(f"{scope}.{name}")]
+        real(self, scope, name, lines[0], before)
+
+    patch.setattr(OperatedFlow, "_enter", enter)
+
+
+def results_are_dropped_in_the_turn_of_an_operation(patch: pytest.MonkeyPatch) -> None:
+    real = decide._Turn._operate
+
+    def operate(self: decide._Turn, results: int) -> None:
+        real(self, results)
+        self.verdicts = [ResultReason.STALE] * results
+
+    patch.setattr(decide._Turn, "_operate", operate)
+
+
+def what_the_answer_to_a_write_tells_is_not_looked_at(patch: pytest.MonkeyPatch) -> None:
+    real = turn._Turn._commit
+
+    async def commit_(self: turn._Turn, job: Job, decision: Decision) -> Job:
+        wanted = self.cell.wanted
+        after = await real(self, job, decision)
+        self.cell.wanted = wanted
+        return after
+
+    patch.setattr(turn._Turn, "_commit", commit_)
+
+
 CAUGHT: tuple[tuple[Mutation, Scenario], ...] = (
     (acknowledge_before_commit, scenarios.the_operator_dies_between_taking_a_result_and_writing_it),
     (acknowledge_before_publish, scenarios.the_operator_dies_between_writing_and_publishing),
@@ -261,6 +325,22 @@ CAUGHT: tuple[tuple[Mutation, Scenario], ...] = (
     (
         the_epoch_of_one_result_is_taken_for_all_that_is_out,
         blocks.the_broker_loses_its_data_and_one_of_two_branches_answers_the_new_one,
+    ),
+    (
+        what_an_operation_made_due_is_sent_in_the_same_turn,
+        asked.the_operator_dies_between_writing_a_retry_and_sending_its_step,
+    ),
+    (
+        what_an_operation_made_due_is_sent_in_the_same_turn,
+        asked.a_skip_is_written_and_the_operator_dies_before_the_next_step_is_sent,
+    ),
+    (an_operation_is_not_counted_by_the_write_that_does_it, asked.a_retry_is_written_and_nobody_is_told),
+    (an_ended_job_is_never_looked_at_again, asked.a_retry_is_asked_for_while_no_operator_is_there),
+    (a_retried_state_keeps_its_number, asked.a_result_of_before_the_failure_comes_after_the_retry),
+    (results_are_dropped_in_the_turn_of_an_operation, asked.a_result_comes_with_an_operation_that_is_refused),
+    (
+        what_the_answer_to_a_write_tells_is_not_looked_at,
+        asked.a_change_of_the_spec_is_seen_in_the_answer_to_a_write_only,
     ),
 )
 

@@ -17,13 +17,13 @@ INPUT = {"n": 1, "list": [3, 1, 2], "none": [], "deep": {"a": [{"b": None}]}, "y
 
 
 @st.composite
-def workflows(draw: st.DrawFn) -> dict[str, Any]:
-    """The spec of a Workflow."""
+def workflows(draw: st.DrawFn, *, closing: bool = True) -> dict[str, Any]:
+    """The spec of a Workflow. `closing`: it may say what undoes its states and what runs at its end."""
     author = _Author(draw)
     spec: dict[str, Any] = {"states": author.block(1, ())}
-    if author.chance(3):
+    if closing and author.chance(3):
         author.undo(spec["states"])
-    if author.chance(3):
+    if closing and author.chance(3):
         spec["onExit"] = {"states": [{"name": "tidy", "pool": "p", "retry": author.retry()}]}
     return spec
 

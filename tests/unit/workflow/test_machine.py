@@ -29,6 +29,8 @@ LEGAL = {
     ("InProgress.b", Trigger.FAIL): "Failed",
     ("InProgress.a", Trigger.CANCEL): "Cancelled",
     ("InProgress.b", Trigger.CANCEL): "Cancelled",
+    ("Failed", Trigger.RESUME): "InProgress.b",
+    ("Failed", Trigger.RESTART): "InProgress.a",
 }
 STATES = ["Begin", "InProgress", "InProgress.a", "InProgress.b", "Done", "Failed", "Cancelled"]
 NO_STATES = ["", "InProgress.c", "InProgress.a.b", "Begin.a", "begin", "a"]
@@ -37,6 +39,7 @@ NO_STATES = ["", "InProgress.c", "InProgress.a.b", "Begin.a", "begin", "a"]
 TO = {
     ("InProgress.a", Trigger.SUCCEED): "InProgress.b",
     ("InProgress.b", Trigger.SUCCEED): "Done",
+    ("Failed", Trigger.RESUME): "InProgress.b",
 }
 
 
