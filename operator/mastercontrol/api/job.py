@@ -29,6 +29,7 @@ class JobSpec:
     active_deadline_seconds: int | None = None
     ttl_seconds_after_finished: int | None = None
     signals: tuple[Signal, ...] = ()
+    priority: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,10 +208,14 @@ class Job:
     spec: JobSpec
     status: JobStatus | None
     deleting: bool = False
+    created: dt.datetime | None = None
 
+
+MAX_PRIORITY = 9
 
 _SPEC_FIELDS = frozenset(
     {"workflow", "input", "suspend", "cancel", "activeDeadlineSeconds", "ttlSecondsAfterFinished", "signals"}
+    | {"priority"}
 )
 
 
@@ -230,6 +235,7 @@ def parse_job(raw: Mapping[str, Any]) -> Job:
         spec=parse_spec(values.mapping(raw, "spec", "")),
         status=parse_status(status) if status else None,
         deleting=meta.get("deletionTimestamp") is not None,
+        created=parse_time(meta.get("creationTimestamp")),
     )
 
 
@@ -247,6 +253,7 @@ def parse_spec(spec: Mapping[str, Any]) -> JobSpec:
         active_deadline_seconds=values.optional_whole(spec, "activeDeadlineSeconds", "spec", 1, 2**31 - 1),
         ttl_seconds_after_finished=values.optional_whole(spec, "ttlSecondsAfterFinished", "spec", 0, 2**31 - 1),
         signals=_signals(spec),
+        priority=values.whole(spec, "priority", "spec", 0, MAX_PRIORITY, 0),
     )
 
 

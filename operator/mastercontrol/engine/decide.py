@@ -11,13 +11,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from mastercontrol.api.job import ActiveStep, Job, JobStatus
-from mastercontrol.api.names import Phase, Reason, ResultReason
+from mastercontrol.api.names import ConditionType, Phase, Reason, ResultReason
 from mastercontrol.engine import moves
 from mastercontrol.engine.facts import Decision, Facts, Kept, Missing, Note, Result, Verdict
 from mastercontrol.engine.flow import Flow
 from mastercontrol.engine.moves import status_bytes
+from mastercontrol.engine.places import Admitted, Held, NoKey, RejectedBy, Replaced
 from mastercontrol.engine.scopes import name_of
 from mastercontrol.engine.sending import Sender
+from mastercontrol.workflow import errors
 from mastercontrol.workflow.definition import Definition, MapState, ParallelState, SignalState, TaskState, WaitState
 from mastercontrol.workflow.machine import TriggerRefused
 from mastercontrol_worker.contract import Failed, StepError, Succeeded
@@ -90,6 +92,8 @@ class _Turn:
         now, spec = self.facts.now, self.job.spec
         if spec.cancel:
             self.status = moves.cancel(self.status, self.facts)
+        elif isinstance(self.facts.place, Replaced):
+            self._replace(self.facts.place.text)
         elif spec.suspend and self.status.phase is not Phase.SUSPENDED:
             self.status = moves.suspend(self.status, now)
         elif not spec.suspend and self.status.phase is Phase.SUSPENDED:
@@ -125,19 +129,50 @@ class _Turn:
             self._start(definition, self.facts.epoch, sent_before=False)
 
     def _start(self, definition: Definition, epoch: str, *, sent_before: bool) -> None:
+        if definition.concurrency is not None and not self._has_place():
+            return
         self._load(definition)
         assert self.flow is not None  # noqa: S101  # just loaded
         assert self.sender is not None  # noqa: S101  # just loaded
         self.flow.begin()
+        if definition.concurrency is not None and not sent_before:
+            # Its place is what is written, so nothing is sent before that; the next turn sends it.
+            self.flow.due.clear()
         sent = self.sender.begin(sent_before=sent_before)
         self.status = moves.started(self.status, definition, self.facts.now, epoch if sent else None)
+
+    # -- a place, where the Workflow limits how many jobs run at once
+
+    def _has_place(self) -> bool:
+        """Whether the job may begin; where it may not, what is to be done about it is done."""
+        match self.facts.place:
+            case Admitted():
+                return True
+            case Held(text=text, is_near=is_near):
+                if text is not None and (is_near or not _waits_for_place(self.status)):
+                    self._wait(Reason.CONCURRENCY_LIMIT, text)
+            case RejectedBy(text=text):
+                self._never(Reason.CONCURRENCY_LIMIT, text)
+            case NoKey(text=text):
+                self._never(errors.QUERY, text)
+            case Replaced() | None:  # it has ended; or nobody asked for a place, so there is none
+                pass
+        return False
+
+    def _never(self, code: str, text: str) -> None:
+        """The job ends before it began."""
+        self._give_up(StepError(code, text, retryable=False), None)
+
+    def _replace(self, text: str) -> None:
+        self.status = moves.cancel(self.status, self.facts, Reason.REPLACED, text)
+        self.notes.append(Note(Reason.REPLACED, text))
 
     def _answers_first(self, result: Result) -> bool:
         return result.uid == self.job.uid and (result.seq, result.attempt) == (1, 1)
 
     def _wait(self, reason: Reason, message: str) -> None:
         waiting = moves.wait(self.status, reason, message, self.facts.now)
-        if waiting != self.status and reason is not Reason.BACK_OFF:
+        if waiting != self.status and reason not in {Reason.BACK_OFF, Reason.CONCURRENCY_LIMIT}:
             self.notes.append(Note(reason, message))
         self.status = waiting
 
@@ -391,6 +426,10 @@ class _Turn:
         self.status = replace(self.status, observed_generation=self.job.generation)
         self.flow = self.sender = None
         self.notes = [Note(Reason.STATUS_TOO_LARGE, message)]
+
+
+def _waits_for_place(status: JobStatus) -> bool:
+    return any(c.type is ConditionType.WAITING and c.reason == Reason.CONCURRENCY_LIMIT for c in status.conditions)
 
 
 def _cause(entry: ActiveStep) -> int:

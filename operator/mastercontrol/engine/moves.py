@@ -74,12 +74,13 @@ def _failed(status: JobStatus, error: StepError, path: str | None, now: dt.datet
     return replace(ended, error=JobError(error.code, error.message, path), message=text)
 
 
-def cancel(status: JobStatus, facts: Facts) -> JobStatus:
-    """The user cancelled the job. It counts as failed for who waits for an end, as a batch/v1 Job's deadline does."""
-    moved = _fire(status, facts.definition, Trigger.CANCEL, facts, Reason.CANCELLED)
-    text = "spec.cancel was set"
-    ended = _ended(moved, Phase.CANCELLED, ConditionType.FAILED, Reason.CANCELLED, text, facts.now)
-    error = JobError(Reason.CANCELLED.value, text, step_of(status.state))
+def cancel(
+    status: JobStatus, facts: Facts, reason: Reason = Reason.CANCELLED, text: str = "spec.cancel was set"
+) -> JobStatus:
+    """The user, or a newer job, cancelled it. It counts as failed for who waits for an end, as in batch/v1."""
+    moved = _fire(status, facts.definition, Trigger.CANCEL, facts, reason)
+    ended = _ended(moved, Phase.CANCELLED, ConditionType.FAILED, reason, text, facts.now)
+    error = JobError(reason.value, text, step_of(status.state))
     return replace(ended, error=error, message=text)
 
 

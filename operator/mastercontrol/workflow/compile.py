@@ -15,6 +15,7 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from mastercontrol.api.workflow import BlockSpec, CatchSpec, RetryRuleSpec, StateSpec, WorkflowSpec
+from mastercontrol.workflow.concurrency import compile_concurrency
 from mastercontrol.workflow.definition import (
     Block,
     CatchRule,
@@ -50,9 +51,13 @@ def compile_workflow(name: str, spec: WorkflowSpec) -> Definition | Faults:
     """Give meaning to the Workflow called `name`, or say all that is wrong with it."""
     compiler = _Compiler()
     block = compiler.block(spec.states, "spec")
+    concurrency = compile_concurrency(spec.concurrency)
+    if isinstance(concurrency, tuple):
+        compiler.faults += concurrency
+        concurrency = None
     if compiler.faults:
         return Faults(tuple(compiler.faults))
-    return Definition(_revision(name, spec), block, spec.max_transitions)
+    return Definition(_revision(name, spec), block, spec.max_transitions, concurrency)
 
 
 def _revision(name: str, spec: WorkflowSpec) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from mastercontrol.api.workflow import RetrySpec
+from mastercontrol.workflow.concurrency import Concurrency
 from mastercontrol.workflow.expressions import Expression
 from mastercontrol.workflow.templates import Template
 
@@ -150,6 +151,7 @@ class Definition:
     revision: str
     block: Block = field(compare=False)
     max_transitions: int = field(default=MAX_TRANSITIONS, compare=False)
+    concurrency: Concurrency | None = field(default=None, compare=False)
 
     def __hash__(self) -> int:
         return hash(self.revision)
