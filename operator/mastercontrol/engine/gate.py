@@ -159,6 +159,10 @@ class Gate:
 
     def _ask(self, group: _Group, line: Line, member: Member) -> Place:
         member.leaving = False
+        if member.admitted is not None and line.free < 0 and version(member.job) > member.admitted:
+            # The limit was lowered since, and the write that would have begun it can land no more.
+            member.admitted = None
+            self._put(group, line, member)
         if not member.asked or member.aside:
             member.asked, member.aside = True, False
             self._put(group, line, member)

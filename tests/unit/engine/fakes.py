@@ -64,6 +64,7 @@ class FakeJobs:
         self.delete_faults: deque[Exception] = deque()
         self.list_faults: deque[Exception] = deque()
         self.listings = 0
+        self.created: str | None = None
         self.gate = asyncio.Event()
         self.gate.set()
         self.writing: set[str] = set()
@@ -75,6 +76,8 @@ class FakeJobs:
             "metadata": {"namespace": "shop", "name": name, "uid": uid, "generation": 1},
             "spec": {"workflow": "order", "input": {"n": 1}, **spec},
         }
+        if self.created is not None:
+            raw["metadata"]["creationTimestamp"] = self.created
         return self._store(raw)
 
     def edit(self, name: str, **spec: Any) -> RawObject:
