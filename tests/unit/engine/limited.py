@@ -169,7 +169,9 @@ class Shop(World):
         return [name for line in lines for name in line.admitted]
 
     def seen(self) -> dict[str, Any]:
-        return {raw["metadata"]["name"]: self.jobs.status(raw["metadata"]["name"]) for raw in self.jobs.objects.values()}
+        return {
+            raw["metadata"]["name"]: self.jobs.status(raw["metadata"]["name"]) for raw in self.jobs.objects.values()
+        }
 
     def check(self) -> None:
         assert not self.jobs.broken, self.jobs.broken[0]

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import os
 import random
-from collections.abc import AsyncIterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -43,40 +43,49 @@ class Story:
         return [n for _, n in self.shop.jobs.objects if "completionTime" not in self.shop.jobs.status(n)]
 
     async def something(self) -> None:
-        shop, dice = self.shop, self.dice
-        match dice.randrange(18):
-            case 0 | 1 | 2 | 3:
-                self.order()
-            case 4 | 5 | 6:
-                for step in dice.sample(shop.broker.queue, dice.randint(0, len(shop.broker.queue))):
-                    shop.answer(step)
-            case 7:
-                self.edit(priority=dice.randrange(10))
-            case 8:
-                self.edit(suspend=dice.random() < 0.4)
-            case 9:
-                self.edit(cancel=dice.random() < 0.5)
-            case 10:
-                self.delete()
-            case 11:
-                error = dice.choice([StoreUnavailable("503"), Refused("409")])
-                shop.jobs.faults.append(Fault(error, written=dice.random() < 0.5))
-            case 12:
-                shop.jobs.delays += 1
-            case 13:
-                shop.jobs.land()
-            case 14:
-                await self.crash()
-            case 15:
-                # Who was admitted before an edit may still begin after it: so nobody is.
-                await until(lambda: shop.quiet() and not shop.admitted())
-                shop.jobs.land()
-                shop.limit(**dice.choice(LIMITS), policy=dice.choice(POLICIES))
-            case 16:
-                shop.jobs.list_faults.append(StoreUnavailable("503"))
-            case _:
-                with contextlib.suppress(StoreUnavailable):
-                    await shop.sweep()
+        """One thing that may happen."""
+        plain: list[Callable[[], object]] = [
+            *[self.order] * 4,
+            *[self.work] * 3,
+            lambda: self.edit(priority=self.dice.randrange(10)),
+            lambda: self.edit(suspend=self.dice.random() < 0.4),
+            lambda: self.edit(cancel=self.dice.random() < 0.5),
+            self.delete,
+            self.spoil_a_write,
+            self.spoil_a_list,
+            self.shop.jobs.land,
+        ]
+        slow = [self.crash, self.edit_the_limit, self.sweep]
+        chosen = self.dice.randrange(len(plain) + len(slow))
+        if chosen < len(plain):
+            plain[chosen]()
+        else:
+            await slow[chosen - len(plain)]()
+
+    def work(self) -> None:
+        queue = self.shop.broker.queue
+        for step in self.dice.sample(queue, self.dice.randint(0, len(queue))):
+            self.shop.answer(step)
+
+    def spoil_a_write(self) -> None:
+        error = self.dice.choice([StoreUnavailable("503"), Refused("409"), None])
+        if error is None:
+            self.shop.jobs.delays += 1
+        else:
+            self.shop.jobs.faults.append(Fault(error, written=self.dice.random() < 0.5))
+
+    def spoil_a_list(self) -> None:
+        self.shop.jobs.list_faults.append(StoreUnavailable("503"))
+
+    async def edit_the_limit(self) -> None:
+        # Who was admitted before an edit may still begin after it: so nobody is.
+        await until(lambda: self.shop.quiet() and not self.shop.admitted())
+        self.shop.jobs.land()
+        self.shop.limit(**self.dice.choice(LIMITS), policy=self.dice.choice(POLICIES))
+
+    async def sweep(self) -> None:
+        with contextlib.suppress(StoreUnavailable):
+            await self.shop.sweep()
 
     def order(self) -> None:
         data = {"customer": self.dice.choice("abc"), "region": self.dice.randrange(2)}
@@ -137,10 +146,9 @@ class Story:
 
 
 @pytest.fixture(autouse=True)
-async def quick(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine_module, "FIRST_RETRY_SECONDS", 0.002)
     monkeypatch.setattr(engine_module, "LAST_RETRY_SECONDS", 0.02)
-    yield
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))
