@@ -121,7 +121,7 @@ class Shop(World):
     def limit(self, **concurrency: Any) -> None:
         """The user edits the Workflow."""
         self.jobs.concurrency = concurrency or None
-        more = {"concurrency": concurrency} if concurrency else {}
+        more: dict[str, Any] = {"concurrency": concurrency} if concurrency else {}
         self.engine.outside.definitions.observe(self.workflows.put("a", "b", **more))
         self.engine.look_at_namespace("shop")
 

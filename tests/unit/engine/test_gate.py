@@ -51,7 +51,8 @@ class Entrance:
         self._woken.clear()
 
     def edit(self, **concurrency: Any) -> None:
-        self.definition = written(step("a"), **({"concurrency": concurrency} if concurrency else {}))
+        more: dict[str, Any] = {"concurrency": concurrency} if concurrency else {}
+        self.definition = written(step("a"), **more)
 
     def come(self, name: str, customer: Any = "acme", *, age: float = 0, **spec: Any) -> Entrance:
         """A Job is created; `age` is how many seconds before now."""
