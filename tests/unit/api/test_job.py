@@ -132,11 +132,20 @@ def test_a_job_with_a_deletion_timestamp_is_being_deleted() -> None:
         ({"workflow": "w", "activeDeadlineSeconds": 0}, "spec.activeDeadlineSeconds"),
         ({"workflow": "w", "ttlSecondsAfterFinished": -1}, "spec.ttlSecondsAfterFinished"),
         ({"workflow": "w", "imput": 1}, "spec.imput"),
+        ({"workflow": "w", "priority": 10}, "spec.priority"),
+        ({"workflow": "w", "priority": "high"}, "spec.priority"),
     ],
 )
 def test_a_wrong_spec_is_refused_by_the_name_of_its_field(spec: dict[str, Any], field: str) -> None:
     with pytest.raises(InvalidObject, match=field):
         parse_spec(spec)
+
+
+def test_a_priority_is_0_unless_it_is_written_and_the_time_of_creation_is_read() -> None:
+    meta = {"name": "j", "creationTimestamp": "2030-01-01T12:00:00Z"}
+    job = parse_job({"metadata": meta, "spec": {"workflow": "w"}})
+    assert (job.spec.priority, job.created) == (0, dt.datetime(2030, 1, 1, 12, tzinfo=dt.UTC))
+    assert parse_spec({"workflow": "w", "priority": 9}).priority == 9
 
 
 def test_a_condition_takes_the_place_of_the_one_of_its_type_and_keeps_its_time_unless_it_changed() -> None:
