@@ -18,13 +18,15 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
+from prometheus_client import Gauge
+
 from mastercontrol import metrics
 from mastercontrol.api.job import Job
 from mastercontrol.api.names import LimitPolicy
 from mastercontrol.engine import places
 from mastercontrol.engine.facts import Missing
 from mastercontrol.engine.inbox import JobKey
-from mastercontrol.engine.lines import Line, Member, member_of
+from mastercontrol.engine.lines import Line, Member, in_line, member_of
 from mastercontrol.engine.mailbox import version
 from mastercontrol.engine.places import Admitted, Held, NoKey, Place, Replaced
 from mastercontrol.engine.scopes import job_variable
@@ -38,9 +40,10 @@ NEAR: Final = 100
 
 @dataclass(slots=True)
 class _Group:
-    """The live Jobs of one Workflow that has a limit."""
+    """The live Jobs of one Workflow that has a limit. `held` is its sample of the metric."""
 
     concurrency: Concurrency
+    held: Gauge
     members: dict[str, Member] = field(default_factory=dict)
     lines: dict[str | None, Line] = field(default_factory=dict)
     waiting: int = 0
@@ -53,6 +56,12 @@ class _Group:
         if line is None:
             line = self.lines[member.key] = Line(self.concurrency, member.key)
         return line
+
+    def count(self, more: int) -> None:
+        """So many more wait."""
+        if more:
+            self.waiting += more
+            self.held.set(self.waiting)
 
 
 class Gate:
@@ -240,7 +249,7 @@ class Gate:
         if line is not None:
             before = len(line.waiting)
             line.take(member)
-            self._count(group, member, len(line.waiting) - before)
+            group.count(len(line.waiting) - before)
             self._call(line)
             if line.is_empty:
                 del group.lines[line.key]
@@ -248,12 +257,7 @@ class Gate:
     def _put(self, group: _Group, line: Line, member: Member) -> None:
         before = len(line.waiting)
         line.put(member)
-        self._count(group, member, len(line.waiting) - before)
-
-    def _count(self, group: _Group, member: Member, more: int) -> None:
-        if more:
-            group.waiting += more
-            metrics.JOBS_HELD.labels(member.job.namespace, member.job.spec.workflow).set(group.waiting)
+        group.count(len(line.waiting) - before)
 
     # -- who is woken
 
@@ -294,22 +298,25 @@ class Gate:
             del self._by_job[key[0], name]
         metrics.JOBS_HELD.labels(*key).set(0)
         if concurrency is not None:
-            self._build(key, concurrency, before)
+            same_key = old is not None and old.concurrency.key == concurrency.key
+            self._build(key, concurrency, before, same_key=same_key)
         for member in before.values():
             if not member.holds:  # another answer may be true for each of them now
                 self._wake((key[0], member.name))
 
-    def _build(self, key: JobKey, concurrency: Concurrency, before: dict[str, Member]) -> None:
-        group = self._groups[key] = _Group(concurrency)
-        for job in self._known(*key):
+    def _build(self, key: JobKey, concurrency: Concurrency, before: dict[str, Member], *, same_key: bool) -> None:
+        group = self._groups[key] = _Group(concurrency, metrics.JOBS_HELD.labels(*key))
+        # In about the order of the lines: what is put at the end of a list costs least.
+        for job in sorted(self._known(*key), key=in_line):
             if _is_over(job):
                 continue
             self._by_job[key[0], job.name] = group
-            found, fault = _key(concurrency, job)
             member = before.get(job.name)
             if member is None or member.job.uid != job.uid:
-                member = member_of(job, found, fault)
-            member.key, member.fault, member.woken, member.rank = found, fault, False, None
+                member = member_of(job, *_key(concurrency, job))
+            elif not same_key:
+                member.key, member.fault = _key(concurrency, job)
+            member.job, member.woken, member.rank = job, False, None
             group.members[job.name] = member
             line = group.line(member)
             if line is not None:

@@ -174,12 +174,17 @@ class Line:
     def _rank(self, member: Member) -> Rank:
         if self.concurrency.policy is LimitPolicy.REPLACE:
             return (-_seconds(member.job), -member.seen, member.name)
-        return (-member.job.spec.priority, _seconds(member.job), member.name)
+        return in_line(member.job)
 
 
 def member_of(job: Job, key: str | None, fault: str | None) -> Member:
     """A Job that was not known here."""
     return Member(job, key, fault, version(job))
+
+
+def in_line(job: Job) -> Rank:
+    """The order under Queue: the higher priority first, then the older, then the name."""
+    return (-job.spec.priority, _seconds(job), job.name)
 
 
 def _age(member: Member) -> tuple[int, bool, int, str]:
