@@ -78,7 +78,7 @@ class Directory:
 class Leader:
     """Implements `handlers.Sink`. One object per term of leadership."""
 
-    def __init__(self, settings: Settings, client: KubeClient) -> None:
+    def __init__(self, settings: Settings, client: KubeClient, leads: Callable[[], bool] = lambda: True) -> None:
         self.settings = settings
         self.jobs = KubeJobStore(client)
         self.workflows = KubeWorkflows(client)
@@ -106,7 +106,7 @@ class Leader:
             random=random.random,
             limits=settings.limits,
         )
-        self.engine = Engine(outside, concurrent_turns=settings.concurrent_turns, watched=settings.watched)
+        self.engine = Engine(outside, concurrent_turns=settings.concurrent_turns, watched=settings.watched, leads=leads)
         self.pools = PoolController(
             self.kube_pools,
             self.broker,

@@ -18,5 +18,6 @@ TURN_FAILURES = Counter("mcp_turn_failures_total", "Turns that did not get throu
 JOBS_ENDED = Counter("mcp_jobs_ended_total", "Jobs that ended, by phase.", ["phase"])
 JOBS_ACTIVE = Gauge("mcp_jobs_active", "Jobs in memory that have not ended.")
 OUTSTANDING = Gauge("mcp_steps_outstanding", "Steps sent and not answered yet.", ["namespace", "pool"])
+JOBS_HELD = Gauge("mcp_jobs_held", "Jobs that wait for a place under a limit.", ["namespace", "workflow"])
 SWEPT = Counter("mcp_swept_dispatches_total", "Dispatches sent again because their queue had lost them.")
 LEADER = Gauge("mcp_leader", "1 while this process holds the Lease.")

@@ -75,7 +75,7 @@ class Process:
 
     async def _lead(self, client: KubeClient, elector: Elector) -> int:
         metrics.LEADER.set(1)
-        self.leader = Leader(self.settings, client)
+        self.leader = Leader(self.settings, client, lambda: elector.is_leader)
         try:
             await _first(self.leader.run(self.stop), elector.lost())
         finally:

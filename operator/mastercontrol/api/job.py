@@ -31,6 +31,7 @@ class JobSpec:
     ttl_seconds_after_finished: int | None = None
     signals: tuple[Signal, ...] = ()
     operations: tuple[Operation, ...] = ()
+    priority: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,12 +246,15 @@ class Job:
     spec: JobSpec
     status: JobStatus | None
     deleting: bool = False
+    created: dt.datetime | None = None
 
     @property
     def asked(self) -> tuple[Operation, ...]:
         """The operations that were not dealt with yet, in order."""
         return self.spec.operations[self.status.operations_taken if self.status else 0 :]
 
+
+MAX_PRIORITY = 9
 
 _SPEC_FIELDS = frozenset(
     {
@@ -262,6 +266,7 @@ _SPEC_FIELDS = frozenset(
         "ttlSecondsAfterFinished",
         "signals",
         "operations",
+        "priority",
     }
 )
 
@@ -282,6 +287,7 @@ def parse_job(raw: Mapping[str, Any]) -> Job:
         spec=parse_spec(values.mapping(raw, "spec", "")),
         status=parse_status(status) if status else None,
         deleting=meta.get("deletionTimestamp") is not None,
+        created=parse_time(meta.get("creationTimestamp")),
     )
 
 
@@ -300,6 +306,7 @@ def parse_spec(spec: Mapping[str, Any]) -> JobSpec:
         ttl_seconds_after_finished=values.optional_whole(spec, "ttlSecondsAfterFinished", "spec", 0, 2**31 - 1),
         signals=_signals(spec),
         operations=parse_operations(spec),
+        priority=values.whole(spec, "priority", "spec", 0, MAX_PRIORITY, 0),
     )
 
 

@@ -105,6 +105,17 @@ class Reason(StrEnum):
     RESTARTED = "Restarted"
     SKIPPED = "Skipped"
     OPERATION_REFUSED = "OperationRefused"
+    # Of a Workflow's limit on jobs at once.
+    CONCURRENCY_LIMIT = "ConcurrencyLimit"
+    REPLACED = "Replaced"
+
+
+class LimitPolicy(StrEnum):
+    """What becomes of a Job that would be one too many: `spec.concurrency.policy` of a Workflow."""
+
+    QUEUE = "Queue"  # it waits for its turn
+    REJECT = "Reject"  # it fails at once, never begun
+    REPLACE = "Replace"  # it takes the place of the oldest one, which is cancelled
 
 
 class ResultReason(StrEnum):

@@ -10,11 +10,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mastercontrol.api import values
+from mastercontrol.api.names import LimitPolicy
 
 MAX_STATES = 200
 SECONDS_MAX = 10 * 365 * 86400
 MAX_NESTING = 5
 MAX_RULES = 50
+MAX_LIMIT = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +130,16 @@ class WorkflowSpec:
     states: tuple[StateSpec, ...]
     max_transitions: int = 10_000
     on_exit: BlockSpec | None = None
+    concurrency: ConcurrencySpec | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ConcurrencySpec:
+    """How many Jobs of it may run at once; with `key`, how many that have the same value of this template."""
+
+    limit: int
+    policy: LimitPolicy = LimitPolicy.QUEUE
+    key: str | None = None
 
 
 def parse_workflow(raw: Mapping[str, Any]) -> Workflow:
@@ -150,11 +162,12 @@ def parse_spec(spec: Mapping[str, Any]) -> WorkflowSpec:
 
     :raises InvalidObject: with the first fault.
     """
-    values.known(spec, frozenset({"states", "maxTransitions", "onExit"}), "spec")
+    values.known(spec, frozenset({"states", "maxTransitions", "onExit", "concurrency"}), "spec")
     return WorkflowSpec(
         states=_states(spec, "spec", 1),
         max_transitions=values.whole(spec, "maxTransitions", "spec", 1, 1_000_000, 10_000),
         on_exit=_on_exit(spec),
+        concurrency=_concurrency(spec),
     )
 
 
@@ -172,6 +185,21 @@ def _compensate(state: Mapping[str, Any], path: str, depth: int) -> CompensateSp
     block, at = values.mapping(state, "compensate", path), f"{path}.compensate"
     values.known(block, frozenset({"states", "input"}), at)
     return CompensateSpec(BlockSpec(at, _states(block, at, depth + 1)), "input" in block, block.get("input"))
+
+
+def _concurrency(spec: Mapping[str, Any]) -> ConcurrencySpec | None:
+    path = "spec.concurrency"
+    if spec.get("concurrency") is None:
+        return None
+    found = values.mapping(spec, "concurrency", "spec")
+    values.known(found, frozenset({"limit", "policy", "key"}), path)
+    limit = values.optional_whole(found, "limit", path, 1, MAX_LIMIT)
+    if limit is None:
+        raise values.InvalidObject(f"{path}.limit: write a whole number from 1 to {MAX_LIMIT}, it is required")
+    policy = values.text(found, "policy", path, LimitPolicy.QUEUE)
+    if policy not in set(LimitPolicy):
+        raise values.InvalidObject(f"{path}.policy: write one of {', '.join(LimitPolicy)}, not {policy!r}")
+    return ConcurrencySpec(limit, LimitPolicy(policy), values.optional_text(found, "key", path))
 
 
 def _states(holder: Mapping[str, Any], path: str, depth: int) -> tuple[StateSpec, ...]:

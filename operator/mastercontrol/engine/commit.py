@@ -11,11 +11,14 @@ def status_patch(job: Job, status: JobStatus) -> list[dict[str, Any]]:
     """The patch that takes a Job from the status that was read to the next one.
 
     Each transition counts `sequence` up, retries included, so a write that is based on an older transition is
-    refused. A Job without status has no sequence yet: its first write is fenced by the resourceVersion.
+    refused. A Job without status has no sequence yet: its first write is fenced by the resourceVersion. So is every
+    write of a Job that has not begun: one that would begin it and is late must not land once something else was
+    written of it (a place under a limit may have gone to another Job).
     """
     fence: list[dict[str, Any]] = [{"op": "test", "path": "/metadata/uid", "value": job.uid}]
-    if job.status is None:
+    if job.status is None or job.status.sequence == 0:
         fence.append({"op": "test", "path": "/metadata/resourceVersion", "value": job.resource_version})
+    if job.status is None:
         return [*fence, {"op": "add", "path": "/status", "value": status.to_raw()}]
     fence.append({"op": "test", "path": "/status/sequence", "value": job.status.sequence})
     return [*fence, {"op": "replace", "path": "/status", "value": status.to_raw()}]

@@ -11,15 +11,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from mastercontrol.api.job import ActiveStep, Job, JobError, JobStatus, Outcome
-from mastercontrol.api.names import Phase, Reason, ResultReason
+from mastercontrol.api.names import ConditionType, Phase, Reason, ResultReason
 from mastercontrol.api.operation import Operation, OperationType
 from mastercontrol.engine import moves, operations
 from mastercontrol.engine.facts import Decision, Facts, Kept, Missing, Note, Result, Verdict
 from mastercontrol.engine.flow import Flow
 from mastercontrol.engine.moves import status_bytes
 from mastercontrol.engine.operated import OperatedFlow
+from mastercontrol.engine.places import Admitted, Held, NoKey, RejectedBy, Replaced
 from mastercontrol.engine.scopes import name_of
 from mastercontrol.engine.sending import Sender
+from mastercontrol.workflow import errors
 from mastercontrol.workflow.definition import Definition, MapState, ParallelState, SignalState, TaskState, WaitState
 from mastercontrol.workflow.machine import TriggerRefused, step_of
 from mastercontrol_worker.contract import Failed, StepError, Succeeded
@@ -59,7 +61,7 @@ class _Turn:
             self._follow_spec()
         if not self.status.ended and self.status.sequence > 0 and isinstance(self.facts.definition, Definition):
             self._load(self.facts.definition)
-        closes = not self.status.ended and self.job.spec.cancel and self._cancel()
+        closes = not self.status.ended and self._cancel()
         if self.job.asked and not closes:
             self._operate(len(results))
             return
@@ -94,7 +96,7 @@ class _Turn:
 
     def _follow_spec(self) -> None:
         now, spec = self.facts.now, self.job.spec
-        if spec.cancel:
+        if self._cancelled() is not None:
             # What is left to do before the end is not held up.
             if self.status.phase is Phase.SUSPENDED:
                 self.status = moves.resume(self.status, now)
@@ -103,15 +105,25 @@ class _Turn:
         elif not spec.suspend and self.status.phase is Phase.SUSPENDED:
             self.status = moves.resume(self.status, now)
 
+    def _cancelled(self) -> JobError | None:
+        """Why the job is to be cancelled, if it is."""
+        if self.job.spec.cancel:
+            return JobError(Reason.CANCELLED.value, "spec.cancel was set", step_of(self.status.state))
+        if isinstance(self.facts.place, Replaced):
+            return JobError(Reason.REPLACED.value, self.facts.place.text, step_of(self.status.state))
+        return None
+
     def _cancel(self) -> bool:
-        """End the job; whether it begins to close now, and ends later."""
-        error = moves.cancellation(self.status)
+        """End the job if it is to be cancelled; whether it begins to close now, and ends later."""
+        error = self._cancelled()
+        if error is None or self.status.outcome is not None:  # or it is closing already
+            return False
         outcome = Outcome(Phase.CANCELLED, 0, error=error)
-        if self.status.outcome is not None:
-            return False  # it is closing already
+        if error.code == Reason.REPLACED:
+            self.notes.append(Note(Reason.REPLACED, error.message))
         if self.flow is not None and self.flow.stop(outcome, error.code, error.message):
             return True
-        self.status = moves.cancel(self.status, self.facts)
+        self.status = moves.cancel(self.status, self.facts, error)
         self.flow = self.sender = None
         return False
 
@@ -128,6 +140,8 @@ class _Turn:
     def _operate(self, results: int) -> None:
         """Deal with the operations up to the first that has an effect. Results and the clock have the next turn."""
         self.verdicts = [Kept()] * results
+        if self._knows_no_place:
+            return
         for operation in self.job.asked:
             refused = self._try(operation)
             if refused is not None:
@@ -140,10 +154,17 @@ class _Turn:
         if self.flow is not None:
             self._explain()
 
+    @property
+    def _knows_no_place(self) -> bool:
+        """Whether the jobs that may hold a place are being listed: it is tried again in a moment."""
+        return self.status.ended and isinstance(self.facts.place, Held) and self.facts.place.text is None
+
     def _try(self, operation: Operation) -> str | None:
         """Do an operation; why not, if it is refused."""
         definition = self.facts.definition
         refused = operations.refusal(operation, self.job, self.status, definition)
+        if refused is None and self.status.ended and isinstance(self.facts.place, Held):
+            refused = f"it {self.facts.place.text}; ask again when one has ended"
         if refused is not None or isinstance(definition, Missing):
             return refused
         status = self.status
@@ -179,19 +200,46 @@ class _Turn:
             self._start(definition, self.facts.epoch, sent_before=False)
 
     def _start(self, definition: Definition, epoch: str, *, sent_before: bool) -> None:
+        if definition.concurrency is not None and not self._has_place():
+            return
         self._load(definition)
         assert self.flow is not None  # noqa: S101  # just loaded
         assert self.sender is not None  # noqa: S101  # just loaded
         self.flow.begin()
+        if definition.concurrency is not None and not sent_before:
+            # Its place is what is written, so nothing is sent before that; the next turn sends it.
+            self.flow.due.clear()
         sent = self.sender.begin(sent_before=sent_before)
         self.status = moves.started(self.status, definition, self.facts.now, epoch if sent else None)
+
+    # -- a place, where the Workflow limits how many jobs run at once
+
+    def _has_place(self) -> bool:
+        """Whether the job may begin; where it may not, what is to be done about it is done."""
+        match self.facts.place:
+            case Admitted():
+                return True
+            case Held(text=text, is_near=is_near):
+                if text is not None and (is_near or not _waits_for_place(self.status)):
+                    self._wait(Reason.CONCURRENCY_LIMIT, text)
+            case RejectedBy(text=text):
+                self._never(Reason.CONCURRENCY_LIMIT, text)
+            case NoKey(text=text):
+                self._never(errors.QUERY, text)
+            case Replaced() | None:  # it has ended; or nobody asked for a place, so there is none
+                pass
+        return False
+
+    def _never(self, code: str, text: str) -> None:
+        """The job ends before it began."""
+        self._give_up(StepError(code, text, retryable=False), None)
 
     def _answers_first(self, result: Result) -> bool:
         return result.uid == self.job.uid and (result.seq, result.attempt) == (1, 1)
 
     def _wait(self, reason: Reason, message: str) -> None:
         waiting = moves.wait(self.status, reason, message, self.facts.now)
-        if waiting != self.status and reason is not Reason.BACK_OFF:
+        if waiting != self.status and reason not in {Reason.BACK_OFF, Reason.CONCURRENCY_LIMIT}:
             self.notes.append(Note(reason, message))
         self.status = waiting
 
@@ -412,7 +460,8 @@ class _Turn:
 
     def _wake_at(self) -> dt.datetime | None:
         if self.job.asked:
-            return self.facts.now  # this turn did nothing else
+            # This turn did nothing else.
+            return self.facts.now + dt.timedelta(seconds=1 if self._knows_no_place else 0)
         if self.status.ended:
             return self._end_of_life()
         times = [self._late_at(a) for a in self.status.active]
@@ -497,6 +546,10 @@ class _Turn:
         self.flow = self.sender = None
         kept = [note for note in self.notes if note.reason is Reason.OPERATION_REFUSED]
         self.notes = [*kept, Note(Reason.OPERATION_REFUSED, operations.said(before, operation, why))]
+
+
+def _waits_for_place(status: JobStatus) -> bool:
+    return any(c.type is ConditionType.WAITING and c.reason == Reason.CONCURRENCY_LIMIT for c in status.conditions)
 
 
 def _cause(entry: ActiveStep) -> int:

@@ -10,12 +10,15 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from mastercontrol import metrics
 from mastercontrol.api.job import Job, parse_job
 from mastercontrol.api.names import API_VERSION, KIND_JOB, Reason, ResultReason
 from mastercontrol.api.values import InvalidObject
+from mastercontrol.engine.gate import Gate
 from mastercontrol.engine.inbox import Addressed, JobKey, Malformed, read_delivery
 from mastercontrol.engine.mailbox import Cell, Letter, Mailboxes
 from mastercontrol.engine.ports import BrokerError, Delivery, Forbidden, RawObject, Rejected, StoreError
@@ -34,11 +37,19 @@ REDELIVERY_SECONDS: Final = 15.0
 class Engine:
     """Runs the Jobs of the watched namespaces. All methods are called on its event loop."""
 
-    def __init__(self, outside: Outside, *, concurrent_turns: int, watched: frozenset[str] | None = None) -> None:
+    def __init__(
+        self,
+        outside: Outside,
+        *,
+        concurrent_turns: int,
+        watched: frozenset[str] | None = None,
+        leads: Callable[[], bool] = lambda: True,
+    ) -> None:
         """Make an engine.
 
         :param concurrent_turns: turns in flight at once, each at most one write and its publishes.
         :param watched: the namespaces whose Jobs are this engine's; None for all.
+        :param leads: whether this process may act as the leader right now, by its own clock.
         """
         self.outside = outside
         self.mailboxes = Mailboxes()
@@ -47,6 +58,8 @@ class Engine:
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
         self._late_from: dt.datetime | None = None
+        self.gate = Gate(self._wake, self._list_for_gate, self.mailboxes.jobs_of, leads)
+        self._listings: dict[str, Listing] = {}
 
     # -- what can move a Job
 
@@ -65,12 +78,15 @@ class Engine:
             return
         cell = cell or self.mailboxes.cell((job.namespace, job.name))
         if cell.learn(job):
+            self.gate.observe(job)
             self.mailboxes.index(job)
             self._want(cell)
 
     def gone(self, raw: RawObject) -> None:
         """A watch or a listing showed that a Job was deleted."""
         meta = raw["metadata"]
+        if (listing := self._listings.get(meta.get("namespace", "default"))) is not None:
+            listing.gone.add(str(meta.get("uid", "")))
         cell = self.mailboxes.find((meta.get("namespace", "default"), meta["name"]))
         if cell is None or cell.job is None or cell.job.uid != meta.get("uid"):
             return
@@ -79,6 +95,7 @@ class Engine:
             self._want(cell)
         else:
             self.mailboxes.drop(cell)
+            self.gate.forget(cell.key)
 
     def deliver(self, delivery: Delivery) -> None:
         """The broker handed out a message of the results queue."""
@@ -128,6 +145,10 @@ class Engine:
         self._closed = True
         for cell in self.mailboxes:
             cell.cancel_timer()
+        listings = [listing.task for listing in self._listings.values() if listing.task is not None]
+        for listing in listings:
+            listing.cancel()
+        await asyncio.gather(*listings, return_exceptions=True)
         if self._tasks:
             _, late = await asyncio.wait(self._tasks, timeout=seconds)
             for task in late:
@@ -157,16 +178,18 @@ class Engine:
         cell.cancel_timer()
         letters = cell.drain()
         try:
-            outcome = await take_turn(cell, letters, self.outside, self._late_from)
+            outcome = await take_turn(cell, letters, self.outside, self.gate, self._late_from)
         except (StoreError, BrokerError, Contended) as error:
             if isinstance(error, Rejected) and cell.job is not None and cell.failures == 0:
                 self.outside.reporter.warn(job_reference(cell.job), Reason.WRITE_REJECTED.value, str(error))
             if isinstance(error, Rejected) and not isinstance(error, Forbidden):
                 letters = self._set_aside(cell, letters, str(error))
+            self.gate.failed(cell.key, unwritten=isinstance(error, Rejected))
             self._try_later(cell, letters, type(error).__name__, str(error))
         except Exception as error:
             # A fault of ours must not take the other Jobs with it, nor be silent.
             log.exception("a turn of job %s/%s failed", *cell.key)
+            self.gate.failed(cell.key, unwritten=False)
             self._try_later(cell, self._set_aside(cell, letters, str(error)), "fault", str(error))
         else:
             cell.failures = 0
@@ -200,6 +223,8 @@ class Engine:
 
     def _conclude(self, cell: Cell, outcome: Outcome) -> None:
         job = outcome.job
+        if job is None:
+            self.gate.forget(cell.key)
         if job is None or (_at_rest(job) and not cell.letters and not cell.wanted):
             if not cell.letters and not cell.wanted:
                 self.mailboxes.drop(cell)
@@ -220,10 +245,50 @@ class Engine:
         delay = min(max(seconds, 0), dt.timedelta(hours=1).total_seconds())
         cell.timer = asyncio.get_running_loop().call_later(delay, self._want, cell)
 
+    def _wake(self, key: JobKey) -> None:
+        cell = self.mailboxes.find(key)
+        if cell is not None:
+            self._want(cell)
+
+    # -- all Jobs of a namespace, for the gate
+
+    def _list_for_gate(self, namespace: str) -> None:
+        if not self._closed:
+            listing = self._listings[namespace] = Listing()
+            listing.task = asyncio.get_running_loop().create_task(self._list(namespace, listing))
+
+    async def _list(self, namespace: str, listing: Listing) -> None:
+        """List until it succeeds: until then no Job of the namespace begins under a limit."""
+        seconds = FIRST_RETRY_SECONDS
+        while True:
+            listing.gone.clear()
+            try:
+                stored = await self.outside.jobs.list_jobs(namespace)
+            except StoreError as error:
+                log.warning("could not list the jobs of namespace %s: %s; again in %.1f s", namespace, error, seconds)
+                self.gate.not_listed(namespace, str(error))
+                await asyncio.sleep(seconds)
+                seconds = min(LAST_RETRY_SECONDS, 2 * seconds)
+                continue
+            for raw in stored:
+                if raw["metadata"].get("uid") not in listing.gone:  # it went while the answer was under way
+                    self.observe(raw)
+            del self._listings[namespace]
+            self.gate.listed(namespace)
+            return
+
     def _complain(self, raw: RawObject, error: InvalidObject) -> None:
         log.warning("a Job that its schema should have refused: %s", error)
         reference: dict[str, Any] = {"apiVersion": API_VERSION, "kind": KIND_JOB, "metadata": raw.get("metadata", {})}
         self.outside.reporter.warn(reference, Reason.INVALID_SPEC.value, str(error))
+
+
+@dataclass(eq=False)
+class Listing:
+    """A listing under way, and which Jobs the watch saw go meanwhile."""
+
+    gone: set[str] = field(default_factory=set)
+    task: asyncio.Task[None] | None = None
 
 
 def _at_rest(job: Job) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from mastercontrol.api.job import JobStatus
 from mastercontrol.api.names import Reason, ResultReason
+from mastercontrol.engine.places import Place
 from mastercontrol.workflow.definition import Definition
 from mastercontrol_worker.contract import Failed, StepMessage, Succeeded
 
@@ -56,7 +57,8 @@ class Facts:
     after the results came, so that a result which is ahead of it is no result of ours. `confirmed` are the dispatch
     ids that this process has the broker's confirm for in this epoch. `resend` are those to be sent again: committed
     but not confirmed by this process, or found by the sweep. `late_from` is when a step may first be called late: until
-    then the broker may still be handing out answers that came in time. None: any time.
+    then the broker may still be handing out answers that came in time. None: any time. `place` is what the gate says
+    where the Workflow limits how many Jobs run at once; None: nothing.
     """
 
     now: dt.datetime
@@ -69,6 +71,7 @@ class Facts:
     resend: frozenset[str] = frozenset()
     late_from: dt.datetime | None = None
     limits: Limits = Limits()
+    place: Place | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,6 +124,11 @@ class Mailboxes:
         """The cell of a Job, if there is one."""
         return self._cells.get(key)
 
+    def jobs_of(self, namespace: str, workflow: str) -> list[Job]:
+        """The Jobs of a Workflow that are known."""
+        jobs = (cell.job for cell in self._cells.values() if cell.key[0] == namespace and cell.job is not None)
+        return [job for job in jobs if job.spec.workflow == workflow]
+
     def key_of(self, uid: str) -> JobKey | None:
         """Which Job has a uid, as far as is known here."""
         return self._keys.get(uid)

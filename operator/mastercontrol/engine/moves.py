@@ -82,15 +82,10 @@ def _failed(status: JobStatus, error: StepError, path: str | None, now: dt.datet
     return replace(ended, error=JobError(error.code, error.message, path), message=text)
 
 
-def cancel(status: JobStatus, facts: Facts) -> JobStatus:
-    """The user cancelled the job. It counts as failed for who waits for an end, as a batch/v1 Job's deadline does."""
-    moved = _fire(status, facts.definition, Trigger.CANCEL, facts, Reason.CANCELLED)
-    return _cancelled(moved, cancellation(status), facts.now)
-
-
-def cancellation(status: JobStatus) -> JobError:
-    """Why a job ends that the user cancels."""
-    return JobError(Reason.CANCELLED.value, "spec.cancel was set", step_of(status.state))
+def cancel(status: JobStatus, facts: Facts, error: JobError) -> JobStatus:
+    """The user, or a newer job, cancelled it. It counts as failed for who waits for an end, as in batch/v1."""
+    moved = _fire(status, facts.definition, Trigger.CANCEL, facts, error.code)
+    return _cancelled(moved, error, facts.now)
 
 
 def _cancelled(status: JobStatus, error: JobError, now: dt.datetime) -> JobStatus:

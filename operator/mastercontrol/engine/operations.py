@@ -45,7 +45,10 @@ def _of_failed(operation: Operation, job: Job, status: JobStatus, definition: De
     if job.spec.cancel:
         return "spec.cancel is set, so the job would be cancelled; create another Job to run the workflow again"
     if isinstance(definition, Missing):
-        return f"{definition.message}; once it is there ask again, or create another Job"
+        never = status.revision is None
+        return (
+            "the job never began; create another Job" if never else f"{definition.message}; ask again when it is there"
+        )
     if operation.type is OperationType.RESTART:
         return None
     if not status.resumable or any(definition.find(path) is None for path in status.resumable):

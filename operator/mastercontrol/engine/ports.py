@@ -71,6 +71,13 @@ class JobStore(Protocol):
         """
         ...
 
+    async def list_jobs(self, namespace: str | None) -> list[RawObject]:
+        """All Jobs of a namespace, or of all, as of one moment after the call (a quorum read, never from a cache).
+
+        :raises StoreError: Rejected or StoreUnavailable.
+        """
+        ...
+
 
 class WorkflowStore(Protocol):
     """The API server, as far as Workflows and their revisions go. All raise StoreUnavailable for no answer."""

@@ -142,13 +142,7 @@ class Scopes:
             if block and isinstance(self.definition.find(group), MapState):
                 names["index"] = index_of(block)
                 names["item"] = self.items(group)[index_of(block) or 0]
-        job = {
-            "name": self.job.name,
-            "namespace": self.job.namespace,
-            "uid": self.job.uid,
-            "input": self.job.spec.input,
-        }
-        return {**names, "job": job, "steps": steps, "vars": variables}
+        return {**names, "job": job_variable(self.job), "steps": steps, "vars": variables}
 
     # -- what a finished state leaves
 
@@ -208,6 +202,11 @@ class Scopes:
         output = result if state.data.output is None else state.data.output.evaluate(names)
         assigned: dict[str, Template] = dict(state.data.assign)
         return output, {name: template.evaluate(names) for name, template in assigned.items()}
+
+
+def job_variable(job: Job) -> dict[str, Any]:
+    """The variable `job` of expressions."""
+    return {"name": job.name, "namespace": job.namespace, "uid": job.uid, "input": job.spec.input}
 
 
 def is_inside(path: str, prefix: str) -> bool:

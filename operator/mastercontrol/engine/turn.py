@@ -9,16 +9,18 @@ import datetime as dt
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from mastercontrol import metrics
 from mastercontrol.api.job import Job, JobStatus, parse_job
 from mastercontrol.api.names import API_VERSION, KIND_JOB, Reason, ResultReason
+from mastercontrol.engine.beginning import would_begin
 from mastercontrol.engine.commit import status_patch
 from mastercontrol.engine.decide import decide
 from mastercontrol.engine.definitions import Definitions, Found
 from mastercontrol.engine.facts import Decision, Dispatch, Facts, Kept, Limits, Missing, Note
+from mastercontrol.engine.gate import Gate
 from mastercontrol.engine.mailbox import Cell, Letter
 from mastercontrol.engine.ports import (
     Broker,
@@ -67,7 +69,7 @@ class Outcome:
 
 
 async def take_turn(
-    cell: Cell, letters: Sequence[Letter], outside: Outside, late_from: dt.datetime | None = None
+    cell: Cell, letters: Sequence[Letter], outside: Outside, gate: Gate, late_from: dt.datetime | None = None
 ) -> Outcome:
     """Take one turn for the Job of a cell, with the results that came for it. `late_from`: see `Facts`.
 
@@ -76,17 +78,20 @@ async def take_turn(
     :raises StoreError, BrokerError, Contended: the turn did not get through.
     """
     began = time.perf_counter()
-    turn = _Turn(cell, list(letters), outside, late_from)
+    turn = _Turn(cell, list(letters), outside, gate, late_from)
     outcome = await turn.run()
     metrics.TURNS.observe(time.perf_counter() - began)
     return outcome
 
 
 class _Turn:
-    def __init__(self, cell: Cell, letters: list[Letter], outside: Outside, late_from: dt.datetime | None) -> None:
+    def __init__(
+        self, cell: Cell, letters: list[Letter], outside: Outside, gate: Gate, late_from: dt.datetime | None
+    ) -> None:
         self.cell = cell
         self.letters = letters
         self.outside = outside
+        self.gate = gate
         self.late_from = late_from
         self.fresh = False
 
@@ -139,6 +144,7 @@ class _Turn:
             return None
         job = parse_job(raw)
         self.cell.learn(job)
+        self.gate.observe(job)
         return job
 
     async def _gather(self, job: Job) -> Facts:
@@ -146,7 +152,7 @@ class _Turn:
         unknown = [p for p in _pools_ahead(definition) if not self.outside.pools.known(job.namespace, p)]
         found = {p for p in unknown if await self.outside.pools.find(job.namespace, p)}
         epoch = self.outside.broker.epoch
-        return Facts(
+        facts = Facts(
             now=self.outside.clock(),
             jitter=self.outside.random(),
             epoch=epoch,
@@ -158,6 +164,12 @@ class _Turn:
             late_from=self.late_from,
             limits=self.outside.limits,
         )
+        if job.asked and job.status is not None and job.status.ended:
+            workflow = await self.outside.definitions.current(job.namespace, job.spec.workflow)
+            return replace(facts, place=self.gate.place_again(job, workflow))
+        # The last thing before the decision: what the gate says is true until something else is awaited.
+        wants = would_begin(job, [letter.result for letter in self.letters], facts)
+        return replace(facts, place=self.gate.place(job, definition, wants=wants))
 
     def _confirmed(self, job: Job, definition: Found, epoch: str | None) -> frozenset[str]:
         found = frozenset(i for i, e in self.cell.confirmed.items() if e == epoch)
@@ -192,6 +204,7 @@ class _Turn:
         self.cell.learn(after)
         if after.generation != job.generation:
             self.cell.wanted = True  # the user changed it meanwhile, and the watch will tell us nothing new
+        self.gate.observe(after)
         return after
 
     async def _act(self, decision: Decision) -> None:

@@ -15,6 +15,7 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from mastercontrol.api.workflow import BlockSpec, CatchSpec, RetryRuleSpec, StateSpec, WorkflowSpec
+from mastercontrol.workflow.concurrency import compile_concurrency
 from mastercontrol.workflow.definition import (
     COMPENSATE,
     ON_EXIT,
@@ -55,9 +56,13 @@ def compile_workflow(name: str, spec: WorkflowSpec) -> Definition | Faults:
     compiler = _Compiler()
     block = compiler.block(spec.states, "spec")
     closing = compiler.closing(spec)
+    concurrency = compile_concurrency(spec.concurrency)
+    if isinstance(concurrency, tuple):
+        compiler.faults += concurrency
+        concurrency = None
     if compiler.faults:
         return Faults(tuple(compiler.faults))
-    return Definition(_revision(name, spec), _keeping(block, closing), spec.max_transitions, closing)
+    return Definition(_revision(name, spec), _keeping(block, closing), spec.max_transitions, closing, concurrency)
 
 
 def _revision(name: str, spec: WorkflowSpec) -> str:

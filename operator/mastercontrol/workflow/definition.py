@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from mastercontrol.api.workflow import RetrySpec
+from mastercontrol.workflow.concurrency import Concurrency
 from mastercontrol.workflow.expressions import Expression
 from mastercontrol.workflow.templates import Template
 
@@ -192,6 +193,7 @@ class Definition:
     max_transitions: int = field(default=MAX_TRANSITIONS, compare=False)
     closing: Mapping[str, ClosingState] = field(default_factory=dict, compare=False)
     """The states COMPENSATE and ON_EXIT, where it has them."""
+    concurrency: Concurrency | None = field(default=None, compare=False)
 
     def __hash__(self) -> int:
         return hash(self.revision)

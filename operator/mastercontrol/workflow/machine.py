@@ -32,7 +32,7 @@ class Trigger(StrEnum):
     SUCCEED = "succeed"  # InProgress.<x> -> InProgress.<next> or Done: the state is done
     CATCH = "catch"  # InProgress.<x> -> InProgress.<handler>: the state failed, and a catch rule says where to go on
     RETRY = "retry"  # InProgress.<x> -> itself: an attempt failed, another one is due
-    FAIL = "fail"  # InProgress -> Failed: an attempt failed for good, or the job's time is over
+    FAIL = "fail"  # Begin or InProgress -> Failed: an attempt failed for good, its time is over, or it may not begin
     CANCEL = "cancel"  # Begin or InProgress -> Cancelled: the user asked for it
     CLOSE = "close"  # InProgress.<x> -> InProgress.compensate or InProgress.onExit: it is known how the job ends
     RESUME = "resume"  # Failed -> InProgress.<x>: the user has it go on where it failed
@@ -127,6 +127,7 @@ def _build(definition: Definition) -> HierarchicalMachine:
     machine.add_transition(Trigger.RESTART.value, FAILED, in_progress(definition.start))
     machine.add_transition(Trigger.CANCEL.value, BEGIN, CANCELLED)
     _add_closing(machine, definition)
+    machine.add_transition(Trigger.FAIL.value, BEGIN, FAILED)
     return machine
 
 

@@ -28,7 +28,8 @@ def test_the_input_of_a_job_may_be_null(create: Create) -> None:
 def test_a_job_needs_no_more_than_a_workflow(create: Create) -> None:
     made = create("Job", {"workflow": "order-v2.eu"})
     lists: dict[str, Any] = {"signals": [], "operations": []}
-    assert made["spec"] == {"workflow": "order-v2.eu", "suspend": False, "cancel": False, **lists}
+    flags: dict[str, Any] = {"suspend": False, "cancel": False, "priority": 0}
+    assert made["spec"] == {"workflow": "order-v2.eu", **flags, **lists}
 
 
 @pytest.mark.parametrize(
@@ -111,6 +112,18 @@ def test_the_operator_reads_what_the_cluster_keeps_of_a_state(create: Create) ->
         kept = create("Workflow", {"states": [own, {"name": "last", "type": "Succeed"}]})["spec"]
         if kind != "Parallel":  # its inner states are wrong on purpose here: the cluster does not look into them
             assert parse_spec(kept).states[0].type == own["type"]
+
+
+def test_a_limit_needs_no_more_than_a_number_and_is_read_as_it_is_kept(create: Create) -> None:
+    states = [{"name": "a", "pool": "p"}]
+    made = create("Workflow", {"states": states, "concurrency": {"limit": 2}})
+    assert made["spec"]["concurrency"] == {"limit": 2, "policy": "Queue"}
+    whole = {"limit": 1, "policy": "Replace", "key": "${job.input.customer}"}
+    made = create("Workflow", {"states": states, "concurrency": whole})
+    assert made["spec"]["concurrency"] == whole
+    read = parse_spec(made["spec"]).concurrency
+    assert read is not None
+    assert (read.limit, read.policy, read.key) == (1, "Replace", "${job.input.customer}")
 
 
 def test_a_state_may_lead_back(create: Create) -> None:

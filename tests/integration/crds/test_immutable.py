@@ -42,7 +42,8 @@ def test_the_input_of_a_job_cannot_be_changed(case: str, create: Create, patch: 
 @pytest.mark.parametrize("value", [{"a": {"b": [1, None, "x"]}}, [1, 2.5], "text", 7, False, ABSENT], ids=repr)
 def test_the_rest_of_a_job_can_be_changed_beside_any_input(value: Any, create: Create, patch: Patch) -> None:
     job = create("Job", {"workflow": "w"} | ({} if value is ABSENT else {"input": value}), keep=True)
-    changed = patch(job, {"suspend": True, "activeDeadlineSeconds": 5, "ttlSecondsAfterFinished": 0})
+    changed = patch(job, {"suspend": True, "activeDeadlineSeconds": 5, "ttlSecondsAfterFinished": 0, "priority": 9})
+    assert changed["spec"]["priority"] == 9
     assert changed["spec"]["suspend"] is True
     assert patch(changed, {"suspend": False})["spec"]["suspend"] is False
 

@@ -108,6 +108,9 @@ JOBS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "too many operations": ({"workflow": "w", "operations": [{"type": "Retry"}] * 257}, "must have at most 256 items"),
     "a misspelt field": ({"workflow": "w", "inputs": {}}, 'unknown field "spec.inputs"'),
+    "a priority below the lowest": ({"workflow": "w", "priority": -1}, "should be greater than or equal to 0"),
+    "a priority above the highest": ({"workflow": "w", "priority": 10}, "should be less than or equal to 9"),
+    "half a priority": ({"workflow": "w", "priority": 0.5}, "priority"),
 }
 
 WORKFLOWS: dict[str, tuple[dict[str, Any], str]] = {
@@ -199,6 +202,20 @@ WORKFLOWS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a jitter that is not there": (states({"retry": {"jitter": "some"}}), 'supported values: "full", "none"'),
     "a misspelt field": (states({"timeout": 5}), 'unknown field "spec.states[0].timeout"'),
+    "a limit of nothing": ({**states({}), "concurrency": {"limit": 0}}, "should be greater than or equal to 1"),
+    "a limit without a number": ({**states({}), "concurrency": {}}, "spec.concurrency.limit: Required value"),
+    "a policy that is not there": (
+        {**states({}), "concurrency": {"limit": 1, "policy": "Wait"}},
+        'supported values: "Queue", "Reject", "Replace"',
+    ),
+    "a key that is the same for all": (
+        {**states({}), "concurrency": {"limit": 1, "key": "customer"}},
+        "key is the same for all Jobs. Write an expression, as in ${job.input.customer}, or leave key out.",
+    ),
+    "a limit with something else": (
+        {**states({}), "concurrency": {"limit": 1, "keys": "x"}},
+        'unknown field "spec.concurrency.keys"',
+    ),
 }
 
 POOLS: dict[str, tuple[dict[str, Any], str]] = {

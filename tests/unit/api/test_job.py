@@ -144,6 +144,8 @@ def test_a_job_with_a_deletion_timestamp_is_being_deleted() -> None:
         ({"workflow": "w", "operations": [{"type": "Retry", "output": None}]}, r"\.output: leave it out"),
         ({"workflow": "w", "operations": [{"type": "Retry", "reason": ""}]}, r"spec.operations\[0\].reason"),
         ({"workflow": "w", "operations": [{"type": "Retry", "why": "x"}]}, r"spec.operations\[0\].why"),
+        ({"workflow": "w", "priority": 10}, "spec.priority"),
+        ({"workflow": "w", "priority": "high"}, "spec.priority"),
     ],
 )
 def test_a_wrong_spec_is_refused_by_the_name_of_its_field(spec: dict[str, Any], field: str) -> None:
@@ -164,6 +166,13 @@ def test_a_job_knows_which_operations_are_still_to_be_dealt_with() -> None:
     assert [str(o) for o in parse_job(raw).asked] == ["Retry", "Restart"]
     assert [str(o) for o in parse_job({**raw, "status": {"operationsTaken": 1}}).asked] == ["Restart"]
     assert parse_job({**raw, "status": {"operationsTaken": 2}}).asked == ()
+
+
+def test_a_priority_is_0_unless_it_is_written_and_the_time_of_creation_is_read() -> None:
+    meta = {"name": "j", "creationTimestamp": "2030-01-01T12:00:00Z"}
+    job = parse_job({"metadata": meta, "spec": {"workflow": "w"}})
+    assert (job.spec.priority, job.created) == (0, dt.datetime(2030, 1, 1, 12, tzinfo=dt.UTC))
+    assert parse_spec({"workflow": "w", "priority": 9}).priority == 9
 
 
 def test_a_condition_takes_the_place_of_the_one_of_its_type_and_keeps_its_time_unless_it_changed() -> None:

@@ -111,3 +111,32 @@ def test_other_kinds_in_the_files_are_passed_over(files: Files, dev: Dev) -> Non
 
 def test_the_version_is_printed(dev: Dev) -> None:
     assert "usage: mastercontrol dev" in dev("--help").stdout
+
+
+def test_a_limit_holds_here_too(files: Files, dev: Dev) -> None:
+    path = files("double", data={"n": 1, "who": "acme"})
+    flow = '"kind": "Workflow", "metadata": {"name": "flow"}, "spec": {'
+    text = path.read_text()
+    assert flow in text
+    limit = '"concurrency": {"limit": 1, "key": "${job.input.who}"}, '
+    job = text.rpartition("\n---\n")[2]
+    others = [job.replace('"name": "job"', f'"name": "job-{i}"') for i in range(3)]
+    path.write_text("\n---\n".join([text.replace(flow, flow + limit), *others]))
+    done = dev(path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert 'waits for a place: key "acme" is held by job (limit 1)' in done.stdout
+    ends = [f"job{n}: Succeeded" in done.stdout for n in ("", "-0", "-1", "-2")]
+    assert ends == [True] * 4
+
+
+def test_one_too_many_is_rejected_here_too(files: Files, dev: Dev) -> None:
+    path = files("slow", data={})
+    flow = '"kind": "Workflow", "metadata": {"name": "flow"}, "spec": {'
+    text = path.read_text()
+    job = text.rpartition("\n---\n")[2].replace('"name": "job"', '"name": "second"')
+    limited = text.replace(flow, flow + '"concurrency": {"limit": 1, "policy": "Reject"}, ')
+    path.write_text(f"{limited}\n---\n{job}")
+    done = dev(path, "--timeout", "2")
+    assert done.returncode == 1
+    assert "second: Failed" in done.stdout
+    assert "ConcurrencyLimit: there is no place: held by job (limit 1)" in done.stdout

@@ -98,6 +98,20 @@ def test_a_fault_in_a_text_says_at_which_character(write: Write, lint: Lint) -> 
     assert line.startswith("all.yaml:4: spec.states[0].input, column 6: there is no variable 'oops'; write one of")
 
 
+def test_a_wrong_limit_has_the_line_of_its_field(write: Write, lint: Lint) -> None:
+    text = """\
+        spec:
+          concurrency:
+            limit: 1
+            key: ${steps.a.output}
+          states: [{name: a, pool: p}]
+        """
+    (line,) = lint(write(text, POOL))[1]
+    assert line.startswith("all.yaml:7: spec.concurrency.key, column 3: there is no variable 'steps'")
+    job = HEAD + "kind: Job\nmetadata: {name: j}\nspec: {workflow: flow, priority: 11}\n"
+    assert lint(write(FLOW, POOL, job))[1] == ["all.yaml:14: spec.priority: write a whole number from 0 to 9, not 11"]
+
+
 def test_what_is_missing_has_the_line_of_what_it_is_missing_in(write: Write, lint: Lint) -> None:
     path = write("""\
         spec:

@@ -11,6 +11,7 @@ from mastercontrol.api.names import ConditionType
 from mastercontrol.api.workflow import RetryRuleSpec, RetrySpec, StateSpec, WorkflowSpec, parse_spec
 from mastercontrol.engine.decide import decide
 from mastercontrol.engine.facts import Decision, Facts, Limits, Missing, Note, Result
+from mastercontrol.engine.places import Place
 from mastercontrol.workflow.compile import compile_workflow
 from mastercontrol.workflow.definition import Definition
 from mastercontrol_worker.contract import Failed, StepError, StepMessage, Succeeded
@@ -103,6 +104,7 @@ class Run:
         self.late_from: dt.datetime | None = None
         self.limits = Limits()
         self.fresh = False
+        self.place: Place | None = None
         self.job = Job("shop", "order-1", UID, "1", 1, JobSpec("order", **{"input": {"sku": "A1"}, **spec}), None)
         self.writes = 0
         self.sent: list[StepMessage] = []
@@ -183,6 +185,7 @@ class Run:
             resend=self.resend,
             late_from=self.late_from,
             limits=self.limits,
+            place=self.place,
         )
 
     def decide(self, *results: Result) -> Decision:

@@ -14,6 +14,7 @@ from typing import Any
 from mastercontrol.api.job import ActiveStep, Group, Job, JobStatus, Signal
 from mastercontrol.engine.decide import decide
 from mastercontrol.engine.facts import Decision, Dispatch, Facts, Kept, Limits, Result
+from mastercontrol.engine.places import Admitted, Held, Place
 from mastercontrol.workflow.definition import COMPENSATE, ON_EXIT, Definition, SignalState, TaskState
 from mastercontrol_worker.contract import Failed, StepError, StepMessage, Succeeded
 from unit.engine.builders import UID, Run, stored
@@ -56,6 +57,7 @@ class Chaos:
         self.silent: set[str] = set()  # dispatch ids whose worker never answers
         self.wake_at = run.now
         self.turns = 0
+        self.is_calm = False  # no more accidents
 
     # -- what may happen
 
@@ -65,6 +67,7 @@ class Chaos:
             if self._ended:
                 break
             self._something()
+        self.is_calm = True
         if self.job.spec.suspend:
             self._user(suspend=False)
         while not self._ended:
@@ -229,7 +232,14 @@ class Chaos:
             confirmed=self._trusted(),
             resend=frozenset(self.resend),
             limits=Limits(history=100_000, status_bytes=10**9),
+            place=self._place(),
         )
+
+    def _place(self) -> Place | None:
+        """What the gate says, where there is a limit: it is this job's turn, or not yet."""
+        if self.definition.concurrency is None:
+            return None
+        return Held("waits for a place") if not self.is_calm and self.dice(3) == 2 else Admitted()
 
     def _trusted(self) -> frozenset[str]:
         begun = self.job.status is not None and self.job.status.sequence > 0

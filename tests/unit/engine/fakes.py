@@ -62,6 +62,9 @@ class FakeJobs:
         self.faults: deque[Fault] = deque()
         self.read_faults: deque[Exception] = deque()
         self.delete_faults: deque[Exception] = deque()
+        self.list_faults: deque[Exception] = deque()
+        self.listings = 0
+        self.created: str | None = None
         self.gate = asyncio.Event()
         self.gate.set()
         self.writing: set[str] = set()
@@ -73,6 +76,8 @@ class FakeJobs:
             "metadata": {"namespace": "shop", "name": name, "uid": uid, "generation": 1},
             "spec": {"workflow": "order", "input": {"n": 1}, **spec},
         }
+        if self.created is not None:
+            raw["metadata"]["creationTimestamp"] = self.created
         return self._store(raw)
 
     def edit(self, name: str, **spec: Any) -> RawObject:
@@ -146,9 +151,12 @@ class FakeJobs:
     def state(self, name: str = "j") -> str | None:
         return self.status(name).get("state")
 
-    async def list_jobs(self) -> list[RawObject]:
+    async def list_jobs(self, namespace: str | None = None) -> list[RawObject]:
         await asyncio.sleep(0)
-        return copy.deepcopy(list(self.objects.values()))
+        if self.list_faults:
+            raise self.list_faults.popleft()
+        self.listings += 1
+        return copy.deepcopy([raw for (ns, _), raw in self.objects.items() if namespace in {None, ns}])
 
 
 class FakeWorkflows:
@@ -162,11 +170,11 @@ class FakeWorkflows:
         self.faults: deque[Exception] = deque()
         self.version = 0
 
-    def put(self, *states: Any, name: str = "order") -> RawObject:
+    def put(self, *states: Any, name: str = "order", **spec: Any) -> RawObject:
         self.version += 1
         listed = [s if isinstance(s, dict) else {"name": s, "pool": f"{s}-pool"} for s in states]
         meta = {"namespace": "shop", "name": name, "uid": f"w-{name}", "resourceVersion": str(self.version)}
-        raw = {"metadata": {**meta, "generation": self.version}, "spec": {"states": listed}}
+        raw = {"metadata": {**meta, "generation": self.version}, "spec": {"states": listed, **spec}}
         self.workflows["shop", name] = raw
         return copy.deepcopy(raw)
 

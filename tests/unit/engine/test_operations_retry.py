@@ -7,6 +7,7 @@ from mastercontrol.api.names import ConditionType, Phase, Reason
 from mastercontrol.api.operation import Operation, OperationType
 from mastercontrol.engine import moves
 from mastercontrol.engine.facts import Limits, Missing
+from mastercontrol.engine.places import Held
 from unit.engine.builders import NOW, Run, catching, each, parallel, retrying, seconds, state, step
 from unit.engine.operating import RESTART, RETRY, ask, chained, failed, sent_now
 
@@ -330,7 +331,28 @@ def test_a_job_whose_revision_was_gone_goes_on_when_it_is_there_again() -> None:
     assert failed(run) == "UnknownWorkflow"
     ask(run, RETRY)
     assert run.status.state == "Failed"
-    assert "the ControllerRevision 'order-1' is gone; once it is there ask again" in run.notes[-1].message
+    assert "the ControllerRevision 'order-1' is gone; ask again when it is there" in run.notes[-1].message
     run.definition = definition
     ask(run, RETRY)
+    assert run.paths == ["a"]
+
+
+def test_a_retry_is_refused_while_other_jobs_have_all_places() -> None:
+    run = Run.of(step("a"))
+    run.broken("a")
+    run.place = Held("waits for a place: held by order-2 (limit 1)")
+    ask(run, RETRY)
+    assert run.status.state == "Failed"
+    assert "it waits for a place: held by order-2 (limit 1); ask again" in run.notes[-1].message
+
+
+def test_a_retry_waits_a_moment_while_nobody_knows_who_has_a_place() -> None:
+    run = Run.of(step("a"))
+    run.broken("a")
+    run.place = Held(None)
+    ask(run, RETRY)
+    assert run.status.operations_taken == 0
+    assert run.last.wake_at == run.now + seconds(1)
+    run.place = None
+    run.wake()
     assert run.paths == ["a"]

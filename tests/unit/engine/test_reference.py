@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import random
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import HealthCheck, event, given, reject, settings
@@ -17,6 +18,7 @@ from mastercontrol.api.job import JobStatus
 from mastercontrol.api.names import Phase
 from mastercontrol.api.workflow import parse_spec
 from mastercontrol.workflow.compile import compile_workflow
+from mastercontrol.workflow.concurrency import Concurrency
 from mastercontrol.workflow.definition import Definition
 from unit.engine.builders import Run
 from unit.engine.chaos import Chaos
@@ -78,6 +80,7 @@ def _without_place(told: Any) -> Any:
     bad=st.sampled_from([0, 1, 3, 6]),
     accidents=st.randoms(use_true_random=False),
     events=st.sampled_from([0, 10, 40, 120]),
+    limited=st.booleans(),
 )
 @settings(
     max_examples=EXAMPLES,
@@ -85,7 +88,7 @@ def _without_place(told: Any) -> Any:
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
 )
 def test_the_engine_and_the_reference_come_to_the_same_end(
-    spec: dict[str, Any], seed: int, bad: int, accidents: random.Random, events: int
+    spec: dict[str, Any], seed: int, bad: int, accidents: random.Random, events: int, *, limited: bool
 ) -> None:
     parsed = parse_spec(spec)
     definition = compile_workflow("order", parsed)
@@ -95,6 +98,8 @@ def test_the_engine_and_the_reference_come_to_the_same_end(
         allowed = {expected(o) for o in outcomes(parsed, INPUT, script, SIGNALS)}
     except TooAmbiguous:
         reject()
+    if limited:  # whether it waits for a place, and begins as under a limit, makes no difference to where it ends
+        definition = replace(definition, concurrency=Concurrency(1))
     run = Run("unused", input=INPUT)
     chaos = Chaos(run, definition, script, SIGNALS, accidents.randrange)
     status = chaos.play(events)

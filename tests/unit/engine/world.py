@@ -23,10 +23,13 @@ from unit.engine.fakes import (
     Journal,
 )
 
+PATIENCE = 10.0
+"""For what should come about by itself, in seconds."""
 
-async def until(condition: Callable[[], object], why: str = "", *, seconds: float = 10.0) -> None:
+
+async def until(condition: Callable[[], object], why: str = "", *, seconds: float | None = None) -> None:
     """Wait for a condition, with a deadline."""
-    end = asyncio.get_running_loop().time() + seconds
+    end = asyncio.get_running_loop().time() + (seconds if seconds is not None else PATIENCE)
     while not condition():
         assert asyncio.get_running_loop().time() < end, why or "it did not come about in time"
         await asyncio.sleep(0.001)

@@ -120,6 +120,8 @@ def test_every_error_code_of_the_contract_is_listed() -> None:
         Reason.STATUS_TOO_LARGE,
         Reason.DEADLINE_EXCEEDED,
         Reason.CANCELLED,
+        Reason.CONCURRENCY_LIMIT,
+        Reason.REPLACED,
         Reason.UNKNOWN_WORKFLOW,
         Reason.INVALID_WORKFLOW,
     }

@@ -21,6 +21,7 @@ def definition(*names: str) -> Definition:
 LEGAL = {
     ("Begin", Trigger.START): "InProgress.a",
     ("Begin", Trigger.CANCEL): "Cancelled",
+    ("Begin", Trigger.FAIL): "Failed",
     ("InProgress.a", Trigger.SUCCEED): "InProgress.b",
     ("InProgress.b", Trigger.SUCCEED): "Done",
     ("InProgress.a", Trigger.RETRY): "InProgress.a",
