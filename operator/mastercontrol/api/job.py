@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mastercontrol.api import values
+from mastercontrol.api.family import Parent, depth_of, parent_of
 from mastercontrol.api.names import ENDED, ConditionType, Phase, Reason
 from mastercontrol.api.values import format_time, parse_time
 
@@ -197,7 +198,10 @@ class JobStatus:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A Job object. `status` is None where nothing was ever written for it."""
+    """A Job object. `status` is None where nothing was ever written for it.
+
+    `parent` is the Job whose SubJob state it is, and `depth` how many Jobs are above it.
+    """
 
     namespace: str
     name: str
@@ -207,6 +211,8 @@ class Job:
     spec: JobSpec
     status: JobStatus | None
     deleting: bool = False
+    parent: Parent | None = None
+    depth: int = 0
 
 
 _SPEC_FIELDS = frozenset(
@@ -230,6 +236,8 @@ def parse_job(raw: Mapping[str, Any]) -> Job:
         spec=parse_spec(values.mapping(raw, "spec", "")),
         status=parse_status(status) if status else None,
         deleting=meta.get("deletionTimestamp") is not None,
+        parent=parent_of(meta),
+        depth=depth_of(meta),
     )
 
 

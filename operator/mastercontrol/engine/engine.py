@@ -16,6 +16,7 @@ from mastercontrol import metrics
 from mastercontrol.api.job import Job, parse_job
 from mastercontrol.api.names import API_VERSION, KIND_JOB, Reason, ResultReason
 from mastercontrol.api.values import InvalidObject
+from mastercontrol.engine.family import Family
 from mastercontrol.engine.inbox import Addressed, JobKey, Malformed, read_delivery
 from mastercontrol.engine.mailbox import Cell, Letter, Mailboxes
 from mastercontrol.engine.ports import BrokerError, Delivery, Forbidden, RawObject, Rejected, StoreError
@@ -47,6 +48,7 @@ class Engine:
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
         self._late_from: dt.datetime | None = None
+        self._family = Family(self.mailboxes, outside.jobs, self.observe, self._want)
 
     # -- what can move a Job
 
@@ -62,6 +64,8 @@ class Engine:
             self._complain(raw, error)
             return
         if cell is None and (_at_rest(job) or self.mailboxes.is_old(job)):
+            if _at_rest(job):
+                self._family.ended(job)
             return
         cell = cell or self.mailboxes.cell((job.namespace, job.name))
         if cell.learn(job):
@@ -72,6 +76,7 @@ class Engine:
         """A watch or a listing showed that a Job was deleted."""
         meta = raw["metadata"]
         cell = self.mailboxes.find((meta.get("namespace", "default"), meta["name"]))
+        self._family.gone(raw, cell)
         if cell is None or cell.job is None or cell.job.uid != meta.get("uid"):
             return
         if cell.running or cell.letters:
@@ -157,7 +162,7 @@ class Engine:
         cell.cancel_timer()
         letters = cell.drain()
         try:
-            outcome = await take_turn(cell, letters, self.outside, self._late_from)
+            outcome = await take_turn(cell, letters, self.outside, self._late_from, self._family)
         except (StoreError, BrokerError, Contended) as error:
             if isinstance(error, Rejected) and cell.job is not None and cell.failures == 0:
                 self.outside.reporter.warn(job_reference(cell.job), Reason.WRITE_REJECTED.value, str(error))
@@ -200,6 +205,9 @@ class Engine:
 
     def _conclude(self, cell: Cell, outcome: Outcome) -> None:
         job = outcome.job
+        self._family.settle(cell, outcome.children)
+        if job is not None and job.status is not None and job.status.ended:
+            self._family.ended(job)
         if job is None or (_at_rest(job) and not cell.letters and not cell.wanted):
             if not cell.letters and not cell.wanted:
                 self.mailboxes.drop(cell)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
-from mastercontrol.api.job import JobStatus
+from mastercontrol.api.job import Job, JobStatus
 from mastercontrol.api.names import Reason, ResultReason
+from mastercontrol.engine.ports import RawObject
 from mastercontrol.workflow.definition import Definition
 from mastercontrol_worker.contract import Failed, StepMessage, Succeeded
 
@@ -49,6 +50,41 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Running:
+    """A child Job that has not ended; what it says of itself."""
+
+    message: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A child Job that has ended."""
+
+    outcome: Succeeded | Failed
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """There is no such child Job."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """A child Job that cannot be created, and never will."""
+
+    reason: Reason
+    message: str
+
+
+ChildState = Running | Ended | Absent | Unusable
+
+
+@dataclass(frozen=True, slots=True)
+class NoParent:
+    """The parent that a child Job names is not there."""
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """All that a decision may know besides the Job and its results.
 
@@ -57,6 +93,9 @@ class Facts:
     ids that this process has the broker's confirm for in this epoch. `resend` are those to be sent again: committed
     but not confirmed by this process, or found by the sweep. `late_from` is when a step may first be called late: until
     then the broker may still be handing out answers that came in time. None: any time.
+
+    `children` is what became of the child Jobs, by dispatch id, where it is known. `parent` is who waits for this Job,
+    as far as anybody should; None: nobody, or it is not known.
     """
 
     now: dt.datetime
@@ -69,6 +108,16 @@ class Facts:
     resend: frozenset[str] = frozenset()
     late_from: dt.datetime | None = None
     limits: Limits = Limits()
+    children: Mapping[str, ChildState] = field(default_factory=dict)
+    parent: Job | NoParent | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewChild:
+    """A child Job to be created, and the dispatch id that it answers. One that is there already is as good."""
+
+    id: str
+    manifest: RawObject
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +146,7 @@ Verdict = ResultReason | Kept
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What a turn does, in this order: `publish_first`, commit `status`, `publish`, settle by `verdicts`.
+    """What a turn does, in this order: `create`, `publish_first`, commit `status`, `publish`, settle by `verdicts`.
 
     `status` None: nothing to write. `verdicts` stand in the order of the results. `wake_at` is when time alone can
     move the Job next. `delete`: its time to live is over. `read_again`: decide once more with a fresh read.
@@ -111,3 +160,4 @@ class Decision:
     wake_at: dt.datetime | None = None
     delete: bool = False
     read_again: bool = False
+    create: tuple[NewChild, ...] = ()

@@ -74,10 +74,9 @@ def _failed(status: JobStatus, error: StepError, path: str | None, now: dt.datet
     return replace(ended, error=JobError(error.code, error.message, path), message=text)
 
 
-def cancel(status: JobStatus, facts: Facts) -> JobStatus:
+def cancel(status: JobStatus, facts: Facts, text: str = "spec.cancel was set") -> JobStatus:
     """The user cancelled the job. It counts as failed for who waits for an end, as a batch/v1 Job's deadline does."""
     moved = _fire(status, facts.definition, Trigger.CANCEL, facts, Reason.CANCELLED)
-    text = "spec.cancel was set"
     ended = _ended(moved, Phase.CANCELLED, ConditionType.FAILED, Reason.CANCELLED, text, facts.now)
     error = JobError(Reason.CANCELLED.value, text, step_of(status.state))
     return replace(ended, error=error, message=text)

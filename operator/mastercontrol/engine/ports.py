@@ -71,6 +71,14 @@ class JobStore(Protocol):
         """
         ...
 
+    async def create(self, manifest: RawObject) -> RawObject:
+        """Create a Job; the object as it is then.
+
+        :raises StoreError: one of Refused (there is one of that name), Gone (no such namespace), Rejected,
+            StoreUnavailable.
+        """
+        ...
+
 
 class WorkflowStore(Protocol):
     """The API server, as far as Workflows and their revisions go. All raise StoreUnavailable for no answer."""

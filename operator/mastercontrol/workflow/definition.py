@@ -128,8 +128,27 @@ class MapState(BaseState):
     catch: tuple[CatchRule, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubJobState(BaseState):
+    """A child Job of another Workflow of the same namespace; its output is the output."""
+
+    workflow: str
+    timeout_seconds: int | None = None
+    retry: tuple[RetryRule, ...] = ()
+    catch: tuple[CatchRule, ...] = ()
+
+
 State = (
-    TaskState | PassState | ChoiceState | WaitState | SignalState | SucceedState | FailState | ParallelState | MapState
+    TaskState
+    | PassState
+    | ChoiceState
+    | WaitState
+    | SignalState
+    | SucceedState
+    | FailState
+    | ParallelState
+    | MapState
+    | SubJobState
 )
 """The closed sum of states."""
 
