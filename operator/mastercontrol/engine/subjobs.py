@@ -115,7 +115,8 @@ def _manifest(job: Job, entry: ActiveStep, state: SubJobState, data: Any) -> Raw
         "name": job.name,
         "uid": job.uid,
         "controller": True,
-        "blockOwnerDeletion": True,
+        # Deleting a job does not wait for its children; and who sets this needs a right to the owner's finalizers.
+        "blockOwnerDeletion": False,
     }
     metadata = {
         "name": child_name(job, entry),
