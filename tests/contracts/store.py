@@ -135,6 +135,35 @@ class JobStoreContract:
         assert found["metadata"]["generation"] == 1
         assert found["metadata"]["creationTimestamp"].endswith("Z")
 
+    async def test_a_job_is_created_once_under_its_name(self, cluster: Cluster) -> None:
+        made = await cluster.jobs.create(job(cluster.namespace, "child-1"))
+        with pytest.raises(Refused):
+            await cluster.jobs.create(job(cluster.namespace, "child-1", input={"sku": "B2"}))
+        assert await cluster.jobs.read(cluster.namespace, "child-1") == made
+
+    async def test_a_created_job_keeps_its_owner_its_labels_and_its_annotations(self, cluster: Cluster) -> None:
+        parent = await cluster.job()
+        child = job(cluster.namespace, "child-1")
+        owner = {
+            "apiVersion": names.API_VERSION,
+            "kind": "Job",
+            "name": "order-1",
+            "uid": parent["metadata"]["uid"],
+            "controller": True,
+            "blockOwnerDeletion": True,
+        }
+        child["metadata"] |= {"ownerReferences": [owner], "annotations": {names.ANNOTATION_DISPATCH: "u:1:1"}}
+        await cluster.jobs.create(child)
+        found = await cluster.jobs.read(cluster.namespace, "child-1")
+        assert found is not None
+        assert found["metadata"]["ownerReferences"] == [owner]
+        assert found["metadata"]["annotations"] == {names.ANNOTATION_DISPATCH: "u:1:1"}
+        assert found["metadata"]["labels"] == {"team": "shop"}
+
+    async def test_a_job_that_the_store_will_never_take_is_rejected(self, cluster: Cluster) -> None:
+        with pytest.raises(Rejected):
+            await cluster.jobs.create(job(cluster.namespace, "large", input="x" * 2_000_000))
+
     async def test_a_status_that_comes_with_a_new_job_is_dropped(self, cluster: Cluster) -> None:
         forged = job(cluster.namespace, "forged") | {"status": {"sequence": 7, "phase": "Succeeded"}}
         assert "status" not in await cluster.create(forged)

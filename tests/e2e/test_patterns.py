@@ -13,6 +13,7 @@ PATTERNS = ROOT / "examples" / "patterns"
 
 OUTPUTS: dict[str, Object] = {
     "approval": {"state": "reimbursed", "transfer": "120 to ben", "by": "ana"},
+    "basket": {"shipped": 2, "outOfStock": ["desk"], "failed": []},
     "fan-out": {"accepted": True, "checks": ["identity", "credit", "address"]},
     "map-failures": {
         "converted": ["one.html", "two.html", "four.html", "five.html"],
@@ -87,6 +88,19 @@ def test_an_approval_that_does_not_come_expires(patterns: Cluster) -> None:
     status = patterns.wait_job(name, "Succeeded", 60)
     assert status["output"] == {"state": "expired"}
     assert entered(status) == ["askManager", "approval", "expired", "Done"]
+
+
+def test_a_basket_that_is_cancelled_takes_its_orders_with_it(patterns: Cluster) -> None:
+    name = patterns.job("basket", job_input("basket", busyTimes=99))
+    children = ("get", "mcpjobs", "-l", f"mastercontrol.dev/parent={name}", "-o")
+    wait_for("two orders", 60, lambda: len(patterns.kubectl(*children, "name").split()) >= 2)
+    patterns.patch("mcpjob", name, {"spec": {"cancel": True}})
+    patterns.wait_job(name, "Cancelled", 20)
+    phases = "jsonpath={.items[*].status.phase}"
+    wait_for("an end of the orders", 30, lambda: "Running" not in patterns.kubectl(*children, phases))
+    assert "Cancelled" in patterns.kubectl(*children, phases)
+    patterns.kubectl("delete", "mcpjob", name)
+    wait_for("nothing of it", 60, lambda: not patterns.kubectl(*children, "name").split())
 
 
 def test_a_check_that_fails_ends_the_others(patterns: Cluster) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mastercontrol.api import values
+from mastercontrol.api.family import Parent, depth_of, parent_of
 from mastercontrol.api.names import ENDED, ConditionType, Phase, Reason
 from mastercontrol.api.operation import Operation, parse_operations
 from mastercontrol.api.values import format_time, parse_time
@@ -236,7 +237,10 @@ class JobStatus:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A Job object. `status` is None where nothing was ever written for it."""
+    """A Job object. `status` is None where nothing was ever written for it.
+
+    `parent` is the Job whose SubJob state it is, and `depth` how many Jobs are above it.
+    """
 
     namespace: str
     name: str
@@ -247,6 +251,8 @@ class Job:
     status: JobStatus | None
     deleting: bool = False
     created: dt.datetime | None = None
+    parent: Parent | None = None
+    depth: int = 0
 
     @property
     def asked(self) -> tuple[Operation, ...]:
@@ -288,6 +294,8 @@ def parse_job(raw: Mapping[str, Any]) -> Job:
         status=parse_status(status) if status else None,
         deleting=meta.get("deletionTimestamp") is not None,
         created=parse_time(meta.get("creationTimestamp")),
+        parent=parent_of(meta),
+        depth=depth_of(meta),
     )
 
 

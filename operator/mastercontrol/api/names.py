@@ -30,6 +30,11 @@ LABEL_NAME: Final = "app.kubernetes.io/name"
 ANNOTATION_APPLIED: Final = f"{GROUP}/applied"  # on a Deployment of a pool: digest of the manifest that was applied
 ANNOTATION_CREDENTIALS: Final = f"{GROUP}/credentials"  # on its pods: digest of the AMQP URL that they start with
 ANNOTATION_SCHEDULED: Final = f"{GROUP}/scheduled-timestamp"  # on a Job of a Schedule: the time of its run
+ANNOTATION_DISPATCH: Final = f"{GROUP}/dispatch"  # on a child Job: the dispatch id of its parent that it answers
+ANNOTATION_DEPTH: Final = f"{GROUP}/depth"  # on a child Job: how many Jobs are above it
+
+LABEL_PARENT: Final = f"{GROUP}/parent"  # on a child Job: the name of its parent
+LABEL_STATE: Final = f"{GROUP}/state"  # on a child Job: the state of its parent that waits for it
 
 
 class Phase(StrEnum):
@@ -108,6 +113,13 @@ class Reason(StrEnum):
     # Of a Workflow's limit on jobs at once.
     CONCURRENCY_LIMIT = "ConcurrencyLimit"
     REPLACED = "Replaced"
+    # Of a SubJob.
+    SUB_JOB = "SubJob"  # it waits for a child Job
+    SUB_JOB_FAILED = "SubJobFailed"  # of a child that failed for what nothing catches in the child itself
+    SUB_JOB_DELETED = "SubJobDeleted"
+    SUB_JOB_CONFLICT = "SubJobConflict"  # the name of the child is another Job's
+    SUB_JOB_REJECTED = "SubJobRejected"  # the API server will not take the child
+    SUB_JOB_TOO_DEEP = "SubJobTooDeep"
 
 
 class LimitPolicy(StrEnum):

@@ -101,6 +101,8 @@ class StateSpec:
     tolerated_percentage: float | None = None
     # what undoes it
     compensate: CompensateSpec | None = None
+    # SubJob
+    workflow: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,6 +315,14 @@ def _map(state: Mapping[str, Any], path: str, depth: int) -> Fields:
     }
 
 
+def _sub_job(state: Mapping[str, Any], path: str, _: int) -> Fields:
+    return {
+        "workflow": values.text(state, "workflow", path),
+        "timeout_seconds": values.optional_whole(state, "timeoutSeconds", path, 1, SECONDS_MAX),
+        **_group(state, path),
+    }
+
+
 def _group(state: Mapping[str, Any], path: str) -> Fields:
     retry = _retry(values.mapping(state, "retry", path), f"{path}.retry", default=False)
     return {"retry": retry, "catch": _catch(state, path)}
@@ -396,4 +406,5 @@ _TYPES: Mapping[str, tuple[frozenset[str], Reader]] = {
     ),
     "Succeed": (frozenset(), _nothing),
     "Fail": (frozenset({"code", "message"}), _fail),
+    "SubJob": (_RETRYING | {"workflow", "timeoutSeconds", "compensate"}, _sub_job),
 }

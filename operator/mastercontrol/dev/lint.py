@@ -151,7 +151,10 @@ def _check_workflow(each: _Object) -> Checked:
     compiled = compile_workflow(workflow.name, workflow.spec)
     if isinstance(compiled, Faults):
         return compiled.messages, ()
-    return (), [_Reference(each, f"{s.path}.pool", KIND_POOL, s.pool) for s in _all(workflow.spec.states) if s.pool]
+    states = list(_all(workflow.spec.states))
+    needed = [_Reference(each, f"{s.path}.pool", KIND_POOL, s.pool) for s in states if s.pool]
+    needed += [_Reference(each, f"{s.path}.workflow", KIND_WORKFLOW, s.workflow) for s in states if s.workflow]
+    return (), needed
 
 
 _OF_STATE: Final = re.compile(r"spec\.states\[(\d+)\]")

@@ -119,21 +119,30 @@ class Session:
     @property
     def succeeded(self) -> bool:
         """Whether every job ended well."""
-        ended = [j for j in self.jobs.values() if j.status is not None and j.status.phase is Phase.SUCCEEDED]
-        return len(ended) == len(self.loaded.jobs)
+        found = [self.jobs.get(raw["metadata"]["name"]) for raw in self.loaded.jobs]
+        return all(j is not None and j.status is not None and j.status.phase is Phase.SUCCEEDED for j in found)
 
     async def _watch(self) -> None:
-        """Hand the store's changes to the engine and the view, as the watch does in a cluster, until all is done."""
+        """Hand the store's changes to the engine and the view, as the watch does in a cluster, until all is done.
+
+        That is until all jobs of the files have ended, and all that these have made.
+        """
         async for event in self.store.watch((API_VERSION, KIND_JOB)):
             if event.type == "DELETED":
                 self.engine.gone(event.object)
+                self.jobs.pop(event.object["metadata"]["name"], None)
             else:
                 self.engine.observe(event.object)
                 job = parse_job(event.object)
                 self.jobs[job.name] = job
                 self.view.show(job)
-            if len(self.jobs) == len(self.loaded.jobs) and all(j.status and j.status.ended for j in self.jobs.values()):
+            if self._is_begun and all(j.status and j.status.ended for j in self.jobs.values()):
                 return
+
+    @property
+    def _is_begun(self) -> bool:
+        """Whether every job of the files was seen."""
+        return all(raw["metadata"]["name"] in self.jobs for raw in self.loaded.jobs)
 
 
 async def run(loaded: Loaded, modules: Sequence[str], *, seconds: float | None, plain: bool) -> int:

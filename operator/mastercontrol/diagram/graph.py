@@ -28,6 +28,7 @@ from mastercontrol.workflow.definition import (
     RetryRule,
     SignalState,
     State,
+    SubJobState,
     SucceedState,
     TaskState,
     WaitState,
@@ -59,6 +60,7 @@ class Kind(StrEnum):
     PARALLEL = "Parallel"
     MAP = "Map"
     CLOSING = "Closing"  # compensate or onExit
+    SUB_JOB = "SubJob"
 
 
 class Move(StrEnum):
@@ -220,6 +222,8 @@ def _order(block: Block, trigger: Trigger, source: str, target: str) -> tuple[in
             rank = next((i for i, (_, name) in enumerate(rules) if name == target), len(rules))
         case TaskState(catch=catch) | SignalState(catch=catch) | ParallelState(catch=catch) | MapState(catch=catch):
             rank = next((i for i, rule in enumerate(catch) if rule.next == target), len(catch))
+        case SubJobState(catch=catch):
+            rank = next((i for i, rule in enumerate(catch) if rule.next == target), len(catch))
         case _:
             pass
     return (names.index(source) if source in block.states else -1, list(Trigger).index(trigger), rank, target)
@@ -282,6 +286,8 @@ def _details(state: State) -> str:  # noqa: PLR0911  # one for each type
     match state:
         case TaskState(pool=pool):
             return f"pool {pool}"
+        case SubJobState(workflow=workflow):
+            return f"Workflow {workflow}"
         case WaitState(seconds=seconds, until=until):
             return _wait(seconds, until)
         case SignalState(signal=signal, timeout_seconds=timeout):

@@ -14,15 +14,24 @@ from mastercontrol.api.job import ActiveStep, Job, JobError, JobStatus, Outcome
 from mastercontrol.api.names import ConditionType, Phase, Reason, ResultReason
 from mastercontrol.api.operation import Operation, OperationType
 from mastercontrol.engine import moves, operations
-from mastercontrol.engine.facts import Decision, Facts, Kept, Missing, Note, Result, Verdict
+from mastercontrol.engine.facts import Decision, Facts, Kept, Missing, NewChild, Note, Result, Verdict
 from mastercontrol.engine.flow import Flow
 from mastercontrol.engine.moves import status_bytes
 from mastercontrol.engine.operated import OperatedFlow
 from mastercontrol.engine.places import Admitted, Held, NoKey, RejectedBy, Replaced
 from mastercontrol.engine.scopes import name_of
 from mastercontrol.engine.sending import Sender
+from mastercontrol.engine.subjobs import Children, why_orphaned
 from mastercontrol.workflow import errors
-from mastercontrol.workflow.definition import Definition, MapState, ParallelState, SignalState, TaskState, WaitState
+from mastercontrol.workflow.definition import (
+    Definition,
+    MapState,
+    ParallelState,
+    SignalState,
+    SubJobState,
+    TaskState,
+    WaitState,
+)
 from mastercontrol.workflow.machine import TriggerRefused, step_of
 from mastercontrol_worker.contract import Failed, StepError, Succeeded
 
@@ -55,6 +64,8 @@ class _Turn:
         self.verdicts: list[Verdict] = []
         self.notes: list[Note] = []
         self.read_again = False
+        self.children: Children | None = None  # there is one as long as there is a flow
+        self.create: tuple[NewChild, ...] = ()
 
     def run(self, results: Sequence[Result]) -> None:
         if not self.status.ended:
@@ -68,7 +79,9 @@ class _Turn:
         if not self.status.ended and self.status.sequence == 0:
             self._begin(results)
         self.verdicts = [self._take(result) for result in results]
+        self._follow_children()
         self._follow_clock()
+        self._create_children()
         if self.flow is not None and self.sender is not None and self.was.sequence > 0:
             stamp = self.sender.send_due(self.status.broker_epoch)
             self.status = replace(self.status, broker_epoch=stamp)
@@ -90,6 +103,7 @@ class _Turn:
             notes=tuple(self.notes),
             wake_at=self._wake_at(),
             delete=self._life_is_over(),
+            create=self.create if self.flow is not None else (),
         )
 
     # -- the spec: cancel and suspend
@@ -111,7 +125,8 @@ class _Turn:
             return JobError(Reason.CANCELLED.value, "spec.cancel was set", step_of(self.status.state))
         if isinstance(self.facts.place, Replaced):
             return JobError(Reason.REPLACED.value, self.facts.place.text, step_of(self.status.state))
-        return None
+        orphaned = why_orphaned(self.job, self.facts.parent)
+        return None if orphaned is None else JobError(Reason.CANCELLED.value, orphaned, step_of(self.status.state))
 
     def _cancel(self) -> bool:
         """End the job if it is to be cancelled; whether it begins to close now, and ends later."""
@@ -134,6 +149,7 @@ class _Turn:
     def _load(self, definition: Definition) -> None:
         self.flow = Flow(self.job, self.status, definition, self.facts)
         self.sender = Sender(self.job, self.was, self.facts, self.flow, suspended=self._suspended)
+        self.children = Children(self.job, self.was, self.facts, self.flow, suspended=self._suspended)
 
     # -- what the user asked for
 
@@ -176,6 +192,7 @@ class _Turn:
         if refused is None:
             self.status, self.flow = status, flow
             self.sender = Sender(self.job, self.was, self.facts, flow, suspended=self._suspended)
+            self.children = Children(self.job, self.was, self.facts, flow, suspended=self._suspended)
         return refused
 
     # -- the first steps: published before the status that names them is written
@@ -311,7 +328,7 @@ class _Turn:
             self.notes.append(Note(Reason.MACHINE_REFUSED, str(refused)))
             return ResultReason.STALE
         self.sender.drop_answered()
-        others = any(a.dispatched_at is not None for a in self.flow.active.values())
+        others = any(a.dispatched_at is not None and self._is_task(a) for a in self.flow.active.values())
         if self.sender.hand_over():
             self.status = replace(self.status, broker_epoch=self._stamp(result.epoch, others=others))
         return result.origin
@@ -326,6 +343,18 @@ class _Turn:
     def _give_up(self, error: StepError, entry: ActiveStep | None, worker: str = "") -> None:
         self.status = moves.fail(self.status, self.facts, error, entry, worker)
         self.notes.append(Note(Reason.JOB_FAILED, self.status.message or error.message))
+
+    # -- child Jobs
+
+    def _follow_children(self) -> None:
+        if self.flow is not None and self.children is not None and self.sender is not None:
+            self.children.follow()
+            self.sender.drop_answered()
+
+    def _create_children(self) -> None:
+        if self.flow is not None and self.children is not None and self.sender is not None:
+            self.create = self.children.create()
+            self.sender.drop_answered()
 
     # -- the clock and the user's signals
 
@@ -373,6 +402,8 @@ class _Turn:
                     flow.fail(entry, StepError(Reason.STEP_TIMEOUT, "no result before its deadline"))
                 case SignalState(signal=name):
                     self._signal(flow, entry, name, overdue=overdue)
+                case SubJobState() if self._is_late(entry):
+                    flow.fail(entry, StepError(Reason.STEP_TIMEOUT, "its Job did not end before the deadline"))
                 case WaitState() if come and not self._suspended:
                     flow.come(entry)
                 case ParallelState() | MapState() if come and not self._suspended:
@@ -402,6 +433,9 @@ class _Turn:
         definition = self.facts.definition
         state = None if isinstance(definition, Missing) else definition.find(entry.path)
         return isinstance(state, SignalState) and self._untaken(state.signal) is not None
+
+    def _is_sub_job(self, entry: ActiveStep) -> bool:
+        return self.flow is not None and isinstance(self.flow.definition.find(entry.path), SubJobState)
 
     def _untaken(self, name: str) -> int | None:
         """The earliest signal of a name that no state has taken yet."""
@@ -444,7 +478,8 @@ class _Turn:
             if task is not None and task.pool in unknown:
                 self._wait(Reason.UNKNOWN_POOL, _no_pool(task))
                 return
-        self.status = moves.explained(self.status, self.flow.definition, self.facts.now)
+        waits = self.children.explained(self.status) if self.children is not None else None
+        self.status = waits or moves.explained(self.status, self.flow.definition, self.facts.now)
 
     # -- the end
 
@@ -479,7 +514,7 @@ class _Turn:
         new = entry != self.was_active.get(entry.path)
         if entry.not_before is not None and (new or entry.not_before > self.facts.now):
             return entry.not_before
-        if new and self._is_signalled(entry):
+        if new and (self._is_signalled(entry) or self._is_sub_job(entry)):
             return self.facts.now
         task = None if self.sender is None else self.sender.task(entry)
         if new and task is not None and self.facts.pool_known(task.pool):
@@ -492,7 +527,7 @@ class _Turn:
         It happens where a result of the last connection is applied after the broker came back without its data.
         """
         stamp, epoch = self.status.broker_epoch, self.facts.epoch
-        sent = any(a.dispatched_at is not None for a in self.status.active)
+        sent = any(a.dispatched_at is not None and self._is_task(a) for a in self.status.active)
         return epoch is not None and stamp != epoch and sent and self.status != self.was
 
     def _bound_size(self) -> None:
@@ -532,7 +567,7 @@ class _Turn:
             status = replace(status, scopes=(), groups=(), resumable=())  # it can't be retried then
         if status_bytes(status) > self.facts.limits.status_bytes:
             return False
-        self.status = status
+        self.status, self.create = status, ()
         self._load(definition)  # nothing is sent in this turn, but the next one is woken for it
         self.notes = [Note(Reason.STATUS_TOO_LARGE, error.message)]
         return True

@@ -18,6 +18,7 @@ from mastercontrol import metrics
 from mastercontrol.api.job import Job, parse_job
 from mastercontrol.api.names import API_VERSION, KIND_JOB, Reason, ResultReason
 from mastercontrol.api.values import InvalidObject
+from mastercontrol.engine.family import Family
 from mastercontrol.engine.gate import Gate
 from mastercontrol.engine.inbox import Addressed, JobKey, Malformed, read_delivery
 from mastercontrol.engine.mailbox import Cell, Letter, Mailboxes
@@ -60,6 +61,7 @@ class Engine:
         self._late_from: dt.datetime | None = None
         self.gate = Gate(self._wake, self._list_for_gate, self.mailboxes.jobs_of, leads)
         self._listings: dict[str, Listing] = {}
+        self._family = Family(self.mailboxes, outside.jobs, self.observe, self._want)
 
     # -- what can move a Job
 
@@ -75,6 +77,8 @@ class Engine:
             self._complain(raw, error)
             return
         if cell is None and (_at_rest(job) or self.mailboxes.is_old(job)):
+            if _at_rest(job):
+                self._family.ended(job)
             return
         cell = cell or self.mailboxes.cell((job.namespace, job.name))
         if cell.learn(job):
@@ -88,6 +92,7 @@ class Engine:
         if (listing := self._listings.get(meta.get("namespace", "default"))) is not None:
             listing.gone.add(str(meta.get("uid", "")))
         cell = self.mailboxes.find((meta.get("namespace", "default"), meta["name"]))
+        self._family.gone(raw, cell)
         if cell is None or cell.job is None or cell.job.uid != meta.get("uid"):
             return
         if cell.running or cell.letters:
@@ -178,7 +183,7 @@ class Engine:
         cell.cancel_timer()
         letters = cell.drain()
         try:
-            outcome = await take_turn(cell, letters, self.outside, self.gate, self._late_from)
+            outcome = await take_turn(cell, letters, self.outside, self.gate, self._late_from, self._family)
         except (StoreError, BrokerError, Contended) as error:
             if isinstance(error, Rejected) and cell.job is not None and cell.failures == 0:
                 self.outside.reporter.warn(job_reference(cell.job), Reason.WRITE_REJECTED.value, str(error))
@@ -225,6 +230,9 @@ class Engine:
         job = outcome.job
         if job is None:
             self.gate.forget(cell.key)
+        self._family.settle(cell, outcome.children)
+        if job is not None and job.status is not None and job.status.ended:
+            self._family.ended(job)
         if job is None or (_at_rest(job) and not cell.letters and not cell.wanted):
             if not cell.letters and not cell.wanted:
                 self.mailboxes.drop(cell)

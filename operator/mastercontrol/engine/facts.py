@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
-from mastercontrol.api.job import JobStatus
+from mastercontrol.api.job import Job, JobStatus
 from mastercontrol.api.names import Reason, ResultReason
 from mastercontrol.engine.places import Place
+from mastercontrol.engine.ports import RawObject
 from mastercontrol.workflow.definition import Definition
 from mastercontrol_worker.contract import Failed, StepMessage, Succeeded
 
@@ -50,6 +51,41 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Running:
+    """A child Job that has not ended; what it says of itself."""
+
+    message: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A child Job that has ended."""
+
+    outcome: Succeeded | Failed
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """There is no such child Job."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """A child Job that cannot be created, and never will."""
+
+    reason: Reason
+    message: str
+
+
+ChildState = Running | Ended | Absent | Unusable
+
+
+@dataclass(frozen=True, slots=True)
+class NoParent:
+    """The parent that a child Job names is not there."""
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """All that a decision may know besides the Job and its results.
 
@@ -59,6 +95,9 @@ class Facts:
     but not confirmed by this process, or found by the sweep. `late_from` is when a step may first be called late: until
     then the broker may still be handing out answers that came in time. None: any time. `place` is what the gate says
     where the Workflow limits how many Jobs run at once; None: nothing.
+
+    `children` is what became of the child Jobs, by dispatch id, where it is known. `parent` is who waits for this Job,
+    as far as anybody should; None: nobody, or it is not known.
     """
 
     now: dt.datetime
@@ -72,6 +111,16 @@ class Facts:
     late_from: dt.datetime | None = None
     limits: Limits = Limits()
     place: Place | None = None
+    children: Mapping[str, ChildState] = field(default_factory=dict)
+    parent: Job | NoParent | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewChild:
+    """A child Job to be created, and the dispatch id that it answers. One that is there already is as good."""
+
+    id: str
+    manifest: RawObject
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +149,7 @@ Verdict = ResultReason | Kept
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What a turn does, in this order: `publish_first`, commit `status`, `publish`, settle by `verdicts`.
+    """What a turn does, in this order: `create`, `publish_first`, commit `status`, `publish`, settle by `verdicts`.
 
     `status` None: nothing to write. `verdicts` stand in the order of the results. `wake_at` is when time alone can
     move the Job next. `delete`: its time to live is over. `read_again`: decide once more with a fresh read.
@@ -114,3 +163,4 @@ class Decision:
     wake_at: dt.datetime | None = None
     delete: bool = False
     read_again: bool = False
+    create: tuple[NewChild, ...] = ()

@@ -31,6 +31,7 @@ from mastercontrol.workflow.definition import (
     RetryRule,
     SignalState,
     State,
+    SubJobState,
     SucceedState,
     TaskState,
     WaitState,
@@ -186,6 +187,8 @@ class Flow:
             case MapState(max_concurrency=most):
                 size = len(self.scopes.items(path))
                 self._open(path, seq, size, min(size, most or size), before)
+            case SubJobState():
+                self._activate(ActiveStep(path, seq))
 
     def _activate(self, entry: ActiveStep) -> None:
         cause = self._cause if self._cause != entry.seq - 1 else None

@@ -58,6 +58,11 @@ class Member:
         return not (self.holds or self.admitted is not None or self.aside or spec.suspend or spec.cancel)
 
     @property
+    def goes(self) -> bool:
+        """Whether it will end soon by itself: it is being cancelled, or it is known how it ends."""
+        return self.job.spec.cancel or (self.job.status is not None and self.job.status.outcome is not None)
+
+    @property
     def is_told(self) -> bool:
         """Whether its status says what it waits for."""
         conditions = self.job.status.conditions if self.job.status is not None else ()
@@ -154,9 +159,9 @@ class Line:
         """Of all that could run the newest stay, as many as there are places.
 
         A place is taken from a Job that runs only for one that waits: a lowered limit alone ends nothing. One that is
-        being cancelled goes anyway: it keeps its place until then, and takes none from others.
+        being cancelled, or cleans up, goes anyway: it keeps its place until then, and takes none from others.
         """
-        running = [m for m in (*self.holders.values(), *self.admitted.values()) if not m.job.spec.cancel]
+        running = [m for m in (*self.holders.values(), *self.admitted.values()) if not m.goes]
         asking = [m for m in self.waiting.values() if m.asked]
         if not asking:
             return {}

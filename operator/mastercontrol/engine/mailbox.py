@@ -36,6 +36,8 @@ class Cell:
     `job` is the newest object known. `must_read`: do not trust it, read it first. `confirmed` maps the ids of the
     last dispatches to the epoch in which the broker confirmed them; `resend` are dispatch ids to be sent again.
     `first_step` is the state that the first dispatch was for: its Workflow may be edited before the first write.
+    `children` are the names of the child Jobs that it waited for after its last turn, by dispatch id; `told` are those
+    of them that have ended since, by name.
     """
 
     key: JobKey
@@ -50,6 +52,8 @@ class Cell:
     resend: set[str] = field(default_factory=set)
     timer: asyncio.TimerHandle | None = None
     pools: tuple[str, ...] = ()
+    children: dict[str, str] = field(default_factory=dict)
+    told: dict[str, Job] = field(default_factory=dict)
 
     def knows(self, uid: str, resource_version: int) -> bool:
         """Whether this version of the object, or a newer one, is known."""

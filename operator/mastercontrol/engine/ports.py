@@ -71,6 +71,14 @@ class JobStore(Protocol):
         """
         ...
 
+    async def create(self, manifest: RawObject) -> RawObject:
+        """Create a Job; the object as it is then.
+
+        :raises StoreError: one of Refused (there is one of that name), Gone (no such namespace), Rejected,
+            StoreUnavailable.
+        """
+        ...
+
     async def list_jobs(self, namespace: str | None) -> list[RawObject]:
         """All Jobs of a namespace, or of all, as of one moment after the call (a quorum read, never from a cache).
 

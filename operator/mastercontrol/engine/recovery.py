@@ -108,7 +108,11 @@ class Sweeper:
         if job is None or job.status is None or not cell.pools:
             return []
         limit = self.engine.outside.clock() - dt.timedelta(seconds=self.seconds)
-        sent = [a for a in job.status.active if a.dispatched_at is not None]
+        sent = [
+            a
+            for a in job.status.active
+            if a.dispatched_at is not None and dispatch_id(job.uid, a.seq, a.attempt) not in cell.children
+        ]
         return [
             (dispatch_id(job.uid, a.seq, a.attempt), pool)
             for a, pool in zip(sent, cell.pools, strict=False)

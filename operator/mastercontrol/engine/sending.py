@@ -88,7 +88,7 @@ class Sender:
                     self._early(self._mark(entry, task), task, sent_before=False)
             elif self.id(entry) in self.facts.resend or (another_broker and self.id(entry) not in self.facts.confirmed):
                 all_sent = self._again(entry, task) and all_sent
-        with_broker = any(a.dispatched_at for a in self.flow.active.values())
+        with_broker = any(a.dispatched_at and self.task(a) for a in self.flow.active.values())
         return self.facts.epoch if another_broker and all_sent and with_broker else stamp
 
     def republish(self, entry: ActiveStep) -> bool:

@@ -8,8 +8,8 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from mastercontrol import metrics
@@ -19,7 +19,8 @@ from mastercontrol.engine.beginning import would_begin
 from mastercontrol.engine.commit import status_patch
 from mastercontrol.engine.decide import decide
 from mastercontrol.engine.definitions import Definitions, Found
-from mastercontrol.engine.facts import Decision, Dispatch, Facts, Kept, Limits, Missing, Note
+from mastercontrol.engine.facts import Decision, Dispatch, Facts, Kept, Limits, Missing, NoParent, Note, Unusable
+from mastercontrol.engine.family import Family, waited_for
 from mastercontrol.engine.gate import Gate
 from mastercontrol.engine.mailbox import Cell, Letter
 from mastercontrol.engine.ports import (
@@ -61,15 +62,24 @@ class Outside:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a turn leaves: the Job as it is now (None: gone), when to wake it, and which pools hold its steps."""
+    """What a turn leaves: the Job as it is now (None: gone), when to wake it, and which pools hold its steps.
+
+    `children` are the names of the child Jobs that it waits for, by dispatch id.
+    """
 
     job: Job | None
     wake_at: dt.datetime | None = None
     pools: tuple[str, ...] = ()
+    children: Mapping[str, str] = field(default_factory=dict)
 
 
 async def take_turn(
-    cell: Cell, letters: Sequence[Letter], outside: Outside, gate: Gate, late_from: dt.datetime | None = None
+    cell: Cell,
+    letters: Sequence[Letter],
+    outside: Outside,
+    gate: Gate,
+    late_from: dt.datetime | None,
+    family: Family,
 ) -> Outcome:
     """Take one turn for the Job of a cell, with the results that came for it. `late_from`: see `Facts`.
 
@@ -78,7 +88,7 @@ async def take_turn(
     :raises StoreError, BrokerError, Contended: the turn did not get through.
     """
     began = time.perf_counter()
-    turn = _Turn(cell, list(letters), outside, gate, late_from)
+    turn = _Turn(cell, list(letters), outside, gate, late_from, family)
     outcome = await turn.run()
     metrics.TURNS.observe(time.perf_counter() - began)
     return outcome
@@ -86,7 +96,13 @@ async def take_turn(
 
 class _Turn:
     def __init__(
-        self, cell: Cell, letters: list[Letter], outside: Outside, gate: Gate, late_from: dt.datetime | None
+        self,
+        cell: Cell,
+        letters: list[Letter],
+        outside: Outside,
+        gate: Gate,
+        late_from: dt.datetime | None,
+        family: Family,
     ) -> None:
         self.cell = cell
         self.letters = letters
@@ -94,6 +110,9 @@ class _Turn:
         self.gate = gate
         self.late_from = late_from
         self.fresh = False
+        self.family = family
+        self.created: dict[str, Unusable | None] = {}  # by dispatch id; None: it is there
+        self.read_without_parent = False
 
     async def run(self) -> Outcome:
         job = self.cell.job
@@ -105,9 +124,11 @@ class _Turn:
                 return Outcome(None)
             facts = await self._gather(job)
             decision = decide(job, [letter.result for letter in self.letters], facts)
-            if decision.read_again:
+            if decision.read_again or self._lost_its_parent(facts):
                 job = await self._read()
                 continue
+            if await self._create(decision):
+                continue  # not all can be: decide again
             # A dispatch that no result stands behind is published before the write that says so.
             await self._publish(decision.publish_first, "due")
             try:
@@ -128,7 +149,8 @@ class _Turn:
             self._settle(decision.verdicts, again=decision.status is not None)
             if decision.delete:
                 return Outcome(None)
-            return Outcome(after, decision.wake_at, _pools(after, facts.definition))
+            children = waited_for(after, facts.definition)
+            return Outcome(after, decision.wake_at, _pools(after, facts.definition), children)
         raise Contended(f"{self.cell.key} was changed {MAX_ROUNDS} times during one turn")
 
     async def _read(self) -> Job | None:
@@ -163,6 +185,11 @@ class _Turn:
             resend=frozenset(self.cell.resend),
             late_from=self.late_from,
             limits=self.outside.limits,
+            children={
+                **await self.family.children(self.cell, job, definition),
+                **{id_: why for id_, why in self.created.items() if why is not None},
+            },
+            parent=await self.family.parent(job),
         )
         if job.asked and job.status is not None and job.status.ended:
             workflow = await self.outside.definitions.current(job.namespace, job.spec.workflow)
@@ -170,6 +197,18 @@ class _Turn:
         # The last thing before the decision: what the gate says is true until something else is awaited.
         wants = would_begin(job, [letter.result for letter in self.letters], facts)
         return replace(facts, place=self.gate.place(job, definition, wants=wants))
+
+    def _lost_its_parent(self, facts: Facts) -> bool:
+        """Whether the Job is to be read once more: who deletes a parent alone first makes its children nobody's."""
+        first, self.read_without_parent = not self.read_without_parent, isinstance(facts.parent, NoParent)
+        return first and self.read_without_parent
+
+    async def _create(self, decision: Decision) -> bool:
+        """Create the children that a decision says are there; whether one cannot be."""
+        new = [child for child in decision.create if child.id not in self.created]
+        refused = await self.family.create(new)
+        self.created |= {child.id: refused.get(child.id) for child in new}
+        return bool(refused)
 
     def _confirmed(self, job: Job, definition: Found, epoch: str | None) -> frozenset[str]:
         found = frozenset(i for i, e in self.cell.confirmed.items() if e == epoch)

@@ -43,6 +43,10 @@ class KubeJobStore:
         except Rejected as error:
             raise StoreUnavailable(str(error)) from error
 
+    async def create(self, manifest: RawObject) -> RawObject:
+        """See `JobStore.create`."""
+        return await self._client.create(Target(JOBS, manifest["metadata"]["namespace"]), manifest)
+
     async def list_jobs(self, namespace: str | None) -> list[RawObject]:
         """All Jobs of a namespace, or of all namespaces."""
         return await list_all(self._client, JOBS, namespace)

@@ -34,6 +34,7 @@ from mastercontrol.workflow.definition import (
     RetryRule,
     SignalState,
     State,
+    SubJobState,
     SucceedState,
     TaskState,
     WaitState,
@@ -43,6 +44,7 @@ from mastercontrol.workflow.templates import Template, compile_template
 
 STATE_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,62}\Z")
 POOL_NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?\Z")
+WORKFLOW_NAME: Final = re.compile(r"(?=.{1,63}\Z)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\Z")
 VARIABLE_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}\Z")
 
 NAMES: Final = frozenset({"input", "job", "steps", "vars", "item", "index", "error"})
@@ -186,6 +188,8 @@ class _Compiler:
                 return FailState(**common, code=code, message=self.template(f"{spec.path}.message", spec.message))
             case "Parallel":
                 return self._parallel(spec, common)
+            case "SubJob":
+                return self._sub_job(spec, common)
             case _:
                 return self._map(spec, common)
 
@@ -208,6 +212,13 @@ class _Compiler:
             self.fault(f"{spec.path}.pool", f"{pool!r} is no name of a WorkerPool")
         retry, catch = self._retry(spec.retry), self._catch(spec.catch)
         return TaskState(**common, pool=pool, timeout_seconds=spec.timeout_seconds, retry=retry, catch=catch)
+
+    def _sub_job(self, spec: StateSpec, common: dict[str, Any]) -> SubJobState:
+        workflow = spec.workflow or ""
+        if not WORKFLOW_NAME.match(workflow):
+            self.fault(f"{spec.path}.workflow", f"{workflow!r} is no name of a Workflow")
+        retry, catch = self._retry(spec.retry), self._catch(spec.catch)
+        return SubJobState(**common, workflow=workflow, timeout_seconds=spec.timeout_seconds, retry=retry, catch=catch)
 
     def _choice(self, spec: StateSpec, common: dict[str, Any]) -> ChoiceState:
         if not spec.choices:

@@ -156,6 +156,16 @@ class ClosingState(BaseState):
     blocks: tuple[Block, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubJobState(BaseState):
+    """A child Job of another Workflow of the same namespace; its output is the output."""
+
+    workflow: str
+    timeout_seconds: int | None = None
+    retry: tuple[RetryRule, ...] = ()
+    catch: tuple[CatchRule, ...] = ()
+
+
 State = (
     TaskState
     | PassState
@@ -167,6 +177,7 @@ State = (
     | ParallelState
     | MapState
     | ClosingState
+    | SubJobState
 )
 """The closed sum of states."""
 

@@ -96,6 +96,14 @@ STATES: dict[str, dict[str, Any]] = {
     "Map of a list": {"items": [{"n": 1}, None, "x"], "states": [{"name": "a", "pool": "p"}]},
     "Succeed": {"output": {"done": True}},
     "Fail": {"code": "OutOfStock", "message": "no ${input.sku} left"},
+    "SubJob": {
+        "workflow": "billing.v2",
+        "timeoutSeconds": 60,
+        "retry": {"limit": 1},
+        "catch": [{"errors": ["SubJobDeleted"], "next": "last"}],
+        "input": {"amount": "${input.amount}"},
+        "output": "${result.receipt}",
+    },
 }
 
 

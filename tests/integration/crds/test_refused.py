@@ -43,13 +43,14 @@ NEEDED: dict[str, dict[str, Any]] = {
     "Map": {"items": [], "states": END},
     "Succeed": {},
     "Fail": {},
+    "SubJob": {"workflow": "w"},
 }
 # Each field that not all types have: a value, and the types that have it.
 FIELDS: dict[str, tuple[Any, tuple[str, ...]]] = {
     "pool": ("p", ("Task",)),
-    "timeoutSeconds": (1, ("Task", "Signal")),
-    "retry": ({}, ("Task", "Parallel", "Map")),
-    "catch": ([], ("Task", "Signal", "Parallel", "Map")),
+    "timeoutSeconds": (1, ("Task", "Signal", "SubJob")),
+    "retry": ({}, ("Task", "Parallel", "Map", "SubJob")),
+    "catch": ([], ("Task", "Signal", "Parallel", "Map", "SubJob")),
     "choices": (CHOICE["choices"], ("Choice",)),
     "default": ("end", ("Choice",)),
     "seconds": (1, ("Wait",)),
@@ -63,7 +64,8 @@ FIELDS: dict[str, tuple[Any, tuple[str, ...]]] = {
     "toleratedFailurePercentage": (1, ("Map",)),
     "code": ("Gone", ("Fail",)),
     "message": ("gone", ("Fail",)),
-    "compensate": ({"states": END}, ("Task", "Pass", "Signal", "Parallel", "Map")),
+    "compensate": ({"states": END}, ("Task", "Pass", "Signal", "Parallel", "Map", "SubJob")),
+    "workflow": ("w", ("SubJob",)),
 }
 UNIONS = [(kind, field) for kind in NEEDED for field, (_, kinds) in FIELDS.items() if kind not in kinds]
 
@@ -124,6 +126,14 @@ WORKFLOWS: dict[str, tuple[dict[str, Any], str]] = {
         'state "pay" needs a pool. Write pool and the name of the WorkerPool whose workers do the step.',
     ),
     "a pool that can't be one": (states({"pool": "My_Pool"}), '"My_Pool" cannot be the name of a WorkerPool. Write'),
+    "a sub job without a workflow": (
+        only("SubJob"),
+        'state "a" needs a workflow. Write workflow and the name of the Workflow that its Job runs.',
+    ),
+    "a sub job of a workflow that can't be one": (
+        only("SubJob", workflow="Bill_It"),
+        '"Bill_It" cannot be the name of a Workflow. Write lower case',
+    ),
     "a kind of state that is not there": (states({"type": "Task2"}), 'supported values: "Task", "Pass", "Choice"'),
     "a next that is no state": (
         states({"name": "a", "next": "c"}, {"name": "b"}),

@@ -109,6 +109,31 @@ def test_other_kinds_in_the_files_are_passed_over(files: Files, dev: Dev) -> Non
     assert "ConfigMap is not needed here" in done.stdout
 
 
+def with_child(path: Path, **more: object) -> Path:
+    """The same, with a Job of a Workflow whose only state is a SubJob of `flow`."""
+    state = {"name": "sub", "type": "SubJob", "workflow": "flow", **more}
+    parent = {"kind": "Workflow", "metadata": {"name": "outer"}, "spec": {"states": [state]}}
+    objects = path.read_text().replace('"workflow": "flow"', '"workflow": "outer"')
+    path.write_text(f"{objects}\n---\n{json.dumps({'apiVersion': 'mastercontrol.dev/v1alpha1', **parent})}")
+    return path
+
+
+def test_a_job_that_a_job_made_is_shown_and_its_output_comes_up(files: Files, dev: Dev) -> None:
+    done = dev(with_child(files("double", data={"n": 21})))
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout[done.stdout.index("{") :]) == {"n": 42}
+    shown = [line for line in done.stdout.splitlines() if " job-sub-" in line and "InProgress.double" in line]
+    assert shown, done.stdout
+
+
+def test_a_job_that_a_job_made_is_waited_for(files: Files, dev: Dev) -> None:
+    done = dev(with_child(files("slow", data={}), timeoutSeconds=1))
+    assert done.returncode == 1
+    last = [line for line in done.stdout.splitlines() if " job-sub-" in line][-1]
+    assert "Cancelled" in last
+    assert "that it belongs to has ended" in last
+
+
 def test_the_version_is_printed(dev: Dev) -> None:
     assert "usage: mastercontrol dev" in dev("--help").stdout
 

@@ -189,6 +189,16 @@ def test_an_object_that_the_cluster_would_refuse_is_a_fault(text: str, said: str
     assert lines[0].startswith(f"all.yaml:{said}")
 
 
+def test_a_sub_job_of_a_workflow_in_none_of_the_files_is_a_warning(write: Write, lint: Lint) -> None:
+    flow = (
+        "spec:\n  states:\n  - {name: a, type: SubJob, workflow: flow}\n  - {name: b, type: SubJob, workflow: other}\n"
+    )
+    assert lint(write(POOL, FLOW, flow)) == (
+        0,
+        ["all.yaml:17: warning: spec.states[1].workflow: there is no Workflow 'other' in these files"],
+    )
+
+
 def test_what_is_in_none_of_the_files_is_a_warning(write: Write, lint: Lint) -> None:
     inner = "{name: b, type: Map, items: [1], states: [{name: c, pool: q}]}"
     flow = f"spec:\n  states:\n  - {{name: a, pool: p}}\n  - {inner}\n"

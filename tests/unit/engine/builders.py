@@ -10,7 +10,18 @@ from mastercontrol.api.job import ActiveStep, Job, JobSpec, JobStatus, parse_sta
 from mastercontrol.api.names import ConditionType
 from mastercontrol.api.workflow import RetryRuleSpec, RetrySpec, StateSpec, WorkflowSpec, parse_spec
 from mastercontrol.engine.decide import decide
-from mastercontrol.engine.facts import Decision, Facts, Limits, Missing, Note, Result
+from mastercontrol.engine.facts import (
+    ChildState,
+    Decision,
+    Ended,
+    Facts,
+    Limits,
+    Missing,
+    NewChild,
+    NoParent,
+    Note,
+    Result,
+)
 from mastercontrol.engine.places import Place
 from mastercontrol.workflow.compile import compile_workflow
 from mastercontrol.workflow.definition import Definition
@@ -110,6 +121,9 @@ class Run:
         self.sent: list[StepMessage] = []
         self.notes: list[Note] = []
         self.last = Decision()
+        self.children: dict[str, ChildState] = {}
+        self.parent: Job | NoParent | None = None
+        self.made: list[NewChild] = []
 
     @classmethod
     def of(cls, *states: Raw, max_transitions: int | None = None, **spec: Any) -> Run:
@@ -167,6 +181,28 @@ class Run:
         """The step at a path fails."""
         return self.turn(self.error(path, code, retryable=retryable))
 
+    def id(self, path: str) -> str:
+        """The dispatch id of what waits at a path."""
+        return f"{UID}:{self.at(path).seq}:{self.at(path).attempt}"
+
+    def child(self, path: str, outcome: ChildState) -> Decision:
+        """What has become of the child Job that waits at a path."""
+        self.children[self.id(path)] = outcome
+        return self.turn()
+
+    def child_done(self, path: str, output: Any = None) -> Decision:
+        """The child Job at a path has Succeeded."""
+        return self.child(path, Ended(Succeeded(output)))
+
+    def child_failed(self, path: str, code: str = "Broken") -> Decision:
+        """The child Job at a path has Failed."""
+        return self.child(path, Ended(Failed(StepError(code, "no"))))
+
+    @property
+    def made_ids(self) -> list[str]:
+        """The dispatch ids of the child Jobs that were created, as `<sequence>:<attempt>`."""
+        return [child.id.removeprefix(f"{UID}:") for child in self.made]
+
     @property
     def ending(self) -> tuple[str, Any]:
         """How the job ended: its state, and its output or the code of its error."""
@@ -186,6 +222,8 @@ class Run:
             late_from=self.late_from,
             limits=self.limits,
             place=self.place,
+            children=self.children,
+            parent=self.parent,
         )
 
     def decide(self, *results: Result) -> Decision:
@@ -198,6 +236,7 @@ class Run:
             version = str(int(self.job.resource_version) + 1)
             self.job = replace(self.job, status=stored(decision.status), resource_version=version)
         self.sent += [d.message for d in (*decision.publish_first, *decision.publish)]
+        self.made += decision.create
         self.notes += decision.notes
         self.last = decision
         return decision

@@ -12,10 +12,21 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from mastercontrol.api.job import ActiveStep, Group, Job, JobStatus, Signal
+from mastercontrol.engine import facts
 from mastercontrol.engine.decide import decide
-from mastercontrol.engine.facts import Decision, Dispatch, Facts, Kept, Limits, Result
+from mastercontrol.engine.facts import (
+    ChildState,
+    Decision,
+    Dispatch,
+    Facts,
+    Kept,
+    Limits,
+    NewChild,
+    Result,
+    Running,
+)
 from mastercontrol.engine.places import Admitted, Held, Place
-from mastercontrol.workflow.definition import COMPENSATE, ON_EXIT, Definition, SignalState, TaskState
+from mastercontrol.workflow.definition import COMPENSATE, ON_EXIT, Definition, SignalState, SubJobState, TaskState
 from mastercontrol_worker.contract import Failed, StepError, StepMessage, Succeeded
 from unit.engine.builders import UID, Run, stored
 from unit.engine.reference import Ended, Failure, Outcome, Script
@@ -58,6 +69,9 @@ class Chaos:
         self.wake_at = run.now
         self.turns = 0
         self.is_calm = False  # no more accidents
+        self.children: dict[str, ChildState] = {}  # by dispatch id: there once they are created, and for ever
+        self.endless: set[str] = set()  # of them those that never end
+        self.running: dict[str, tuple[str, NewChild]] = {}  # of them those that run, with their path
 
     # -- what may happen
 
@@ -81,7 +95,7 @@ class Chaos:
         return self.job.status is not None and self.job.status.ended
 
     def _something(self) -> None:
-        match self.dice(12):
+        match self.dice(13):
             case 0 | 1 | 2:
                 self._go_on(accidents=True)
             case 3 | 4:
@@ -95,6 +109,8 @@ class Chaos:
                 self._crash()
             case 10:
                 self._lose_the_broker()
+            case 11:
+                self._end_child(self.dice(max(1, len(self.running))))
             case _:
                 self._user(suspend=not self.job.spec.suspend)
 
@@ -102,6 +118,8 @@ class Chaos:
         """What comes next in a world where all is well."""
         if self.queue:
             self._work(0, keep=False)
+        elif self.running:
+            self._end_child(0)
         elif self.answers:
             self._turn(self.answers[:1], accidents=accidents)
         else:
@@ -129,13 +147,42 @@ class Chaos:
             Answer(Result(UID, int(seq), int(attempt), _contract(outcome), self.epoch, "w", step=message.step))
         )
 
+    def _end_child(self, index: int) -> None:
+        """A child Job ends, or never does."""
+        if not self.running:
+            return
+        id_ = list(self.running)[index % len(self.running)]
+        path, new = self.running.pop(id_)
+        outcome = self.script(path, int(id_.rpartition(":")[2]), new.manifest["spec"].get("input"))
+        if outcome == Failure("Timeout"):
+            self.endless.add(id_)
+        else:
+            self.children[id_] = facts.Ended(_contract(outcome))
+
+    def _create(self, decision: Decision, *, accidents: bool) -> None:
+        """Create what is not there yet; an operator may die before, and in between."""
+        status = self.job.status
+        assert status is not None or not decision.create
+        for new in decision.create:
+            entry = next((a for a in status.active if self._id(a) == new.id), None) if status else None
+            assert entry is not None, "what is created is committed before"
+            accident = self.dice(10) if accidents else 0
+            if accident == 8:  # it is not created
+                raise _Accident
+            if new.id not in self.children:
+                self.children[new.id] = Running()
+                path = annotated(entry.path, status.groups if status else ())
+                self.running[new.id] = (path, new)
+            if accident == 9:  # it is, and nobody is told
+                raise _Accident
+
     def _pass_time(self) -> bool:
         """Until something is due, unless an answer that is still to come would be too late then."""
         if self.wake_at is None or self.wake_at < self.run.now:
             return False
         active = self.job.status.active if self.job.status else ()
         for entry in active:
-            answers = entry.dispatched_at is not None and self._id(entry) not in self.silent
+            answers = entry.dispatched_at is not None and self._id(entry) not in self.silent | self.endless
             if answers and entry.deadline is not None and entry.deadline <= self.wake_at:
                 return False
             if self._awaits_a_signal(entry) and entry.deadline is not None and entry.deadline <= self.wake_at:
@@ -201,13 +248,14 @@ class Chaos:
 
     def _turn(self, answers: list[Answer], *, accidents: bool) -> None:
         self.turns += 1
-        facts = self._facts()
+        seen = self._facts()
         results = [a.result for a in answers]
-        decision = decide(self.job, results, facts)
+        decision = decide(self.job, results, seen)
         if decision.read_again:
-            decision = decide(self.job, results, replace(facts, fresh=True))
+            decision = decide(self.job, results, replace(seen, fresh=True))
         status = decision.status or self.job.status
         try:
+            self._create(decision, accidents=accidents)
             self._publish(decision.publish_first, status, accidents=accidents)
             self._commit(decision, accidents=accidents)
             self.resend |= {d.message.id for d in decision.publish}
@@ -233,6 +281,7 @@ class Chaos:
             resend=frozenset(self.resend),
             limits=Limits(history=100_000, status_bytes=10**9),
             place=self._place(),
+            children=self.children,
         )
 
     def _place(self) -> Place | None:
@@ -288,7 +337,9 @@ class Chaos:
         """Where nothing is under way, every step that is said to be sent was."""
         status = self.job.status
         for entry in status.active if status else ():
-            if entry.dispatched_at is not None:
+            if isinstance(self.definition.find(entry.path), SubJobState):
+                assert self._id(entry) in self.children or entry.dispatched_at is None, f"{entry.path} has no child"
+            elif entry.dispatched_at is not None:
                 assert self._id(entry) in self.in_epoch, f"{entry.path} was never sent to this broker"
 
 
@@ -323,7 +374,8 @@ def _sound(before: JobStatus, after: JobStatus, definition: Definition) -> None:
     """What holds for every status that is written."""
     assert [line.seq for line in after.history] == list(range(1, after.sequence + 1)), "a transition has no line"
     assert after.history[: len(before.history)] == before.history
-    ids = [(a.seq, a.attempt) for a in after.active if isinstance(definition.find(a.path), TaskState)]
+    kinds = TaskState | SubJobState
+    ids = [(a.seq, a.attempt) for a in after.active if isinstance(definition.find(a.path), kinds)]
     assert len(ids) == len(set(ids)), "two steps have the same dispatch id"
     assert all(a.seq <= after.sequence for a in after.active)
     # Those that a job which closes had before are kept for a retry.

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from mastercontrol.api.names import ANNOTATION_DISPATCH
 from mastercontrol.engine.ports import (
     BrokerUnavailable,
     Depth,
@@ -65,6 +66,8 @@ class FakeJobs:
         self.list_faults: deque[Exception] = deque()
         self.listings = 0
         self.created: str | None = None
+        self.create_faults: deque[Fault | None] = deque()
+        self.made = 0
         self.gate = asyncio.Event()
         self.gate.set()
         self.writing: set[str] = set()
@@ -144,6 +147,26 @@ class FakeJobs:
         raw = self.objects.get((namespace, name))
         if raw is not None and raw["metadata"]["uid"] == uid:
             del self.objects[namespace, name]
+
+    async def create(self, manifest: RawObject) -> RawObject:
+        await asyncio.sleep(0)
+        meta = manifest["metadata"]
+        fault = self.create_faults.popleft() if self.create_faults else None
+        if fault is not None and not fault.written:
+            fault.meanwhile()
+            raise fault.error
+        if (meta["namespace"], meta["name"]) in self.objects:
+            self.journal.append("exists")
+            raise Refused(meta["name"])
+        self.journal.append(f"create {short(meta.get('annotations', {}).get(ANNOTATION_DISPATCH))}")
+        self.made += 1
+        raw = copy.deepcopy(manifest)
+        raw["metadata"] |= {"uid": f"made-{self.made}", "generation": 1}
+        made = self._store(raw)
+        if fault is not None:
+            fault.meanwhile()
+            raise fault.error
+        return made
 
     def status(self, name: str = "j") -> dict[str, Any]:
         return dict(self.objects["shop", name].get("status") or {})

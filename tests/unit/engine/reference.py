@@ -184,7 +184,7 @@ class _Reference:
 
     def _once(self, state: StateSpec, env: Env, attempt: int) -> list[Outcome]:
         match state.type:
-            case "Task":
+            case "Task" | "SubJob":
                 return [self.script(env.at(state.name), attempt, env.input)]
             case "Signal":
                 name = state.signal or state.name

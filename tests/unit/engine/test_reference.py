@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import random
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 
 from mastercontrol.api.job import JobStatus
 from mastercontrol.api.names import Phase
-from mastercontrol.api.workflow import parse_spec
+from mastercontrol.api.workflow import StateSpec, parse_spec
 from mastercontrol.workflow.compile import compile_workflow
 from mastercontrol.workflow.concurrency import Concurrency
 from mastercontrol.workflow.definition import Definition
@@ -47,6 +48,18 @@ def script_of(seed: int, bad: int, limits: dict[str, int | None]) -> Script:
 
 End = tuple[Phase, str, str]
 """How a job ended: its phase, its output or the code of its error, and what it closed with."""
+
+
+def timeouts(states: Iterable[StateSpec]) -> dict[str, int | None]:
+    """The time limits of all states, those inside of others included."""
+    found: dict[str, int | None] = {}
+    for state in states:
+        found[state.name] = state.timeout_seconds
+        for block in state.blocks:
+            found |= timeouts(block.states)
+        if state.compensate is not None:
+            found |= timeouts(state.compensate.block.states)
+    return found
 
 
 def ending(status: JobStatus, chaos: Chaos) -> End:
@@ -93,7 +106,7 @@ def test_the_engine_and_the_reference_come_to_the_same_end(
     parsed = parse_spec(spec)
     definition = compile_workflow("order", parsed)
     assert isinstance(definition, Definition), definition
-    script = script_of(seed, bad, {t.name: t.timeout_seconds for t in definition.tasks()})
+    script = script_of(seed, bad, timeouts(parsed.states))
     try:
         allowed = {expected(o) for o in outcomes(parsed, INPUT, script, SIGNALS)}
     except TooAmbiguous:

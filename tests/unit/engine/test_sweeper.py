@@ -9,6 +9,7 @@ import pytest
 
 from mastercontrol.engine.ports import Depth, RawObject, StoreUnavailable
 from mastercontrol.engine.recovery import Sweeper
+from unit.engine.builders import parallel, state, step
 from unit.engine.world import World, until
 
 
@@ -123,6 +124,22 @@ async def test_a_step_that_moved_on_between_two_looks_is_not_sent_again(world: W
     await sweeper.sweep()
     await world.rest()
     assert world.journal.count("publish 1:1") == world.journal.count("publish 2:1") == 1
+
+
+async def test_of_a_step_beside_a_child_job_it_is_the_step_that_is_sent_again(world: World) -> None:
+    world.workflows.put("charge", name="billing")
+    world.workflows.put(parallel("fan", [state("SubJob", "bill", workflow="billing")], [step("b")]))
+    world.submit()
+    await until(lambda: {"charge", "b"} <= world.steps_sent and world.quiet())
+    world.broker.depths["charge-pool"] = Depth(1, 0, 1)  # the child's own step is in its queue
+    sent = world.sent("b")
+    sweeper = sweeper_of(world)
+    for _ in range(2):
+        later(world, 301)
+        await sweeper.sweep()
+    await world.rest()
+    assert [m.id for _, m in world.broker.sent if m.step == "b"] == [sent.id, sent.id]
+    assert len([m for _, m in world.broker.sent if m.step == "charge"]) == 1
 
 
 async def test_a_revision_is_deleted_when_nobody_needed_it_in_two_sweeps(world: World) -> None:

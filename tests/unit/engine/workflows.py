@@ -58,7 +58,7 @@ class _Author:
             targets = [a["name"] for a in aside] + ahead
             if not targets:
                 continue
-            if state["type"] in {"Task", "Parallel", "Map", "Signal"} and self.chance(2):
+            if state["type"] in {"Task", "Parallel", "Map", "Signal", "SubJob"} and self.chance(2):
                 rules = self.draw(st.integers(1, 2))
                 state["catch"] = [self.catch(targets, used) for _ in range(rules)]
             elif state["type"] == "Pass" and state["name"] != last and "assign" not in state and self.chance(2):
@@ -101,7 +101,7 @@ class _Author:
         return [begin, body, count, choice, after]
 
     def state(self, depth: int, before: tuple[str, ...]) -> State:
-        kinds = ["Task"] * 5 + ["Pass", "Pass", "Wait", "Signal"]
+        kinds = ["Task"] * 5 + ["Pass", "Pass", "Wait", "Signal", "SubJob"]
         if depth <= MOST_NESTED:
             kinds += ["Parallel"] * 2 + ["Map"] * 2
         kind = self.draw(st.sampled_from(kinds))
@@ -109,6 +109,9 @@ class _Author:
         match kind:
             case "Task":
                 state |= self.task()
+            case "SubJob":
+                state |= self.task() | {"workflow": "other"}
+                del state["pool"]
             case "Wait":
                 state["seconds"] = self.draw(st.sampled_from([0, 3, 7, "${1 + 1}", "${-1}", "${vars.nope}"]))
             case "Signal":
@@ -182,7 +185,7 @@ class _Author:
         data: State = {}
         if self.chance(4):
             data["input"] = self.value(before)
-        if kind in {"Task", "Pass", "Parallel", "Map"} and self.chance(4):
+        if kind in {"Task", "Pass", "Parallel", "Map", "SubJob"} and self.chance(4):
             data["output"] = {"r": "${result}"} if self.chance(2) else self.value(before)
         if kind in {"Task", "Pass", "Map"} and self.chance(6):
             data["assign"] = {"v": "${result}"}

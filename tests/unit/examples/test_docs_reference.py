@@ -124,6 +124,11 @@ def test_every_error_code_of_the_contract_is_listed() -> None:
         Reason.REPLACED,
         Reason.UNKNOWN_WORKFLOW,
         Reason.INVALID_WORKFLOW,
+        Reason.SUB_JOB_FAILED,
+        Reason.SUB_JOB_DELETED,
+        Reason.SUB_JOB_CONFLICT,
+        Reason.SUB_JOB_REJECTED,
+        Reason.SUB_JOB_TOO_DEEP,
     }
 
 

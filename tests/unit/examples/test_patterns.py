@@ -21,7 +21,7 @@ from mastercontrol_worker import Registry
 from unit.examples.loading import PATTERNS
 
 Object = dict[str, Any]
-NAMES = ["approval", "fan-out", "map-failures", "order", "polling", "travel", "trip"]
+NAMES = ["approval", "basket", "fan-out", "map-failures", "order", "polling", "travel", "trip"]
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def other(tmp_path: Path) -> Callable[..., End]:
             if state is not None and found["name"] == state["name"]:
                 found.update(state)
         path = tmp_path / "other.yaml"
-        path.write_text(yaml.safe_dump_all([workflow, job]))
+        path.write_text(yaml.safe_dump_all([workflow, job, *(workflow_of(n) for n in sub_workflows(workflow))]))
         return dev(PATTERNS / "pools.yaml", path)[job["metadata"]["name"]]
 
     return run
@@ -89,13 +89,29 @@ def test_there_are_the_patterns_that_the_readme_lists() -> None:
 
 def tasks(states: list[Object]) -> list[Object]:
     """The Task states, those inside of branches and Maps too."""
+    return of_type("Task", states)
+
+
+def of_type(kind: str, states: list[Object]) -> list[Object]:
+    """The states of a type, those inside of branches and Maps too."""
     found = []
     for state in states:
         blocks = [*state.get("branches", []), *([state] if state.get("type") == "Map" else [])]
-        found += [task for block in blocks for task in tasks(block["states"])]
-        if state.get("type", "Task") == "Task":
+        found += [inner for block in blocks for inner in of_type(kind, block["states"])]
+        if state.get("type", "Task") == kind:
             found.append(state)
     return found
+
+
+def workflow_of(name: str) -> Object:
+    """The Workflow of a pattern."""
+    workflow: Object = next(iter(yaml.safe_load_all((PATTERNS / f"{name}.yaml").read_text())))
+    return workflow
+
+
+def sub_workflows(workflow: Object) -> set[str]:
+    """The names of those whose Jobs a Workflow makes."""
+    return {state["workflow"] for state in of_type("SubJob", workflow["spec"]["states"])}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -183,6 +199,27 @@ def test_an_approval_that_does_not_come_expires(other: Callable[..., End], signa
     end = other("approval", signals=signals, state={"name": "approval", "timeoutSeconds": 1})
     assert end.output == {"state": "expired"}
     assert end.states == ["Begin", "askManager", "approval", "Done"]
+
+
+# -- basket
+
+LAMPS, DESK = {"sku": "lamp", "quantity": 2, "price": 19}, {"sku": "desk", "quantity": 1, "price": 240}
+
+
+def test_each_line_of_a_basket_is_an_order_of_its_own(demo: dict[str, End]) -> None:
+    end = demo["basket-1"]
+    assert end.output == {"shipped": 2, "outOfStock": ["desk"], "failed": []}
+    assert len(set(re.findall(r"basket-1-order-[0-9a-f]{10}(?= +Done)", end.text))) == 3
+
+
+def test_an_order_that_fails_is_no_matter_of_the_others(other: Callable[..., End]) -> None:
+    end = other("basket", lines=[LAMPS, DESK], card="0000")
+    assert end.output == {"shipped": 0, "outOfStock": ["desk"], "failed": ["card 0000 was declined"]}
+
+
+def test_what_goes_wrong_in_an_order_comes_up_by_its_code(other: Callable[..., End]) -> None:
+    end = other("basket", lines=[DESK, LAMPS], busyTimes="often")
+    assert end.output == {"shipped": 0, "outOfStock": ["desk"], "failed": ["StepFailed"]}
 
 
 # -- fan-out
