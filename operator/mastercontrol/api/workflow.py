@@ -97,6 +97,8 @@ class StateSpec:
     max_concurrency: int = 0
     tolerated_count: int | None = None
     tolerated_percentage: float | None = None
+    # Task
+    heartbeat_seconds: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +189,7 @@ def _task(state: Mapping[str, Any], path: str, _: int) -> Fields:
         "timeout_seconds": values.optional_whole(state, "timeoutSeconds", path, 1, SECONDS_MAX),
         "retry": _retry(values.mapping(state, "retry", path), f"{path}.retry", default=True),
         "catch": _catch(state, path),
+        "heartbeat_seconds": values.optional_whole(state, "heartbeatSeconds", path, 1, SECONDS_MAX),
     }
 
 
@@ -325,7 +328,7 @@ Reader = Callable[[Mapping[str, Any], str, int], Fields]
 
 _RETRYING = frozenset({"retry", "catch"})
 _TYPES: Mapping[str, tuple[frozenset[str], Reader]] = {
-    "Task": (_RETRYING | {"pool", "timeoutSeconds"}, _task),
+    "Task": (_RETRYING | {"pool", "timeoutSeconds", "heartbeatSeconds"}, _task),
     "Pass": (frozenset(), _nothing),
     "Choice": (frozenset({"choices", "default"}), _choice),
     "Wait": (frozenset({"seconds", "until"}), _wait),

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from mastercontrol.api.job import ActiveStep, Job, JobStatus
 from mastercontrol.api.names import Phase, Reason, ResultReason
-from mastercontrol.engine import moves
+from mastercontrol.engine import moves, silence
 from mastercontrol.engine.facts import Decision, Facts, Kept, Missing, Note, Result, Verdict
 from mastercontrol.engine.flow import Flow
 from mastercontrol.engine.moves import status_bytes
@@ -51,6 +51,8 @@ class _Turn:
         self.verdicts: list[Verdict] = []
         self.notes: list[Note] = []
         self.read_again = False
+        self.shown = silence.Shown(self.was)
+        self.listen = False
 
     def run(self, results: Sequence[Result]) -> None:
         if not self.status.ended:
@@ -65,12 +67,16 @@ class _Turn:
             stamp = self.sender.send_due(self.status.broker_epoch)
             self.status = replace(self.status, broker_epoch=stamp)
         self._absorb()
+        self.shown = silence.shown(self.was, self.status, self.facts)
+        self.status = self.shown.status
         if self.status.sequence > 0 and not self.status.ended:
             self._explain()
 
     def decision(self) -> Decision:
         if self.read_again:
             return Decision(read_again=True)
+        if self.listen:
+            return Decision(listen=True)
         if self.status != self.was:
             self.status = replace(self.status, observed_generation=self.job.generation)
             self._bound_size()
@@ -82,6 +88,7 @@ class _Turn:
             notes=tuple(self.notes),
             wake_at=self._wake_at(),
             delete=self._life_is_over(),
+            shows_heartbeats=self.shown.changed,
         )
 
     # -- the spec: cancel and suspend
@@ -252,12 +259,13 @@ class _Turn:
             if flow.ended or flow.active.get(entry.path) != entry:
                 continue  # it moved already in this turn
             overdue = entry.deadline is not None and entry.deadline <= self.facts.now
-            if entry.dispatched_at is not None and not overdue:
+            silent = silence.is_silent(entry, self.was, self.facts)
+            if entry.dispatched_at is not None and not overdue and not silent:
                 continue  # it is with its worker
             come = entry.not_before is not None and entry.not_before <= self.facts.now
             match flow.definition.find(entry.path):
-                case TaskState() if self._is_late(entry):
-                    flow.fail(entry, StepError(Reason.STEP_TIMEOUT, "no result before its deadline"))
+                case TaskState() if silent or self._is_late(entry):
+                    self._time_out(flow, entry)
                 case SignalState(signal=name):
                     self._signal(flow, entry, name, overdue=overdue)
                 case WaitState() if come and not self._suspended:
@@ -269,6 +277,14 @@ class _Turn:
             flow.due.clear()
         if self.sender is not None:
             self.sender.drop_answered()
+
+    def _time_out(self, flow: Flow, entry: ActiveStep) -> None:
+        if self._is_late(entry):
+            flow.fail(entry, StepError(Reason.STEP_TIMEOUT, "no result before its deadline"))
+        elif self.facts.heard.complete:
+            flow.fail(entry, silence.error(entry, self.facts), silence.worker(entry, self.facts))
+        else:
+            self.listen = True
 
     def _late_at(self, entry: ActiveStep) -> dt.datetime | None:
         """When a step is to be given up for its deadline; None: not by time alone.
@@ -349,6 +365,8 @@ class _Turn:
         if self.status.ended:
             return self._end_of_life()
         times = [self._late_at(a) for a in self.status.active]
+        times += [silence.silent_at(a, self.status, self.facts) for a in self.status.active]
+        times.append(self.shown.look_at)
         if self._of_older_epoch():
             times.append(self.facts.now)
         if not self._suspended:
@@ -384,6 +402,11 @@ class _Turn:
         size, limit = status_bytes(self.status), self.facts.limits.status_bytes
         if size <= limit:
             return
+        for smaller in silence.cut_down(self.status):  # a heartbeat must not fail a job
+            self.status = smaller
+            self._explain()
+            if status_bytes(self.status) <= limit:
+                return
         message = f"the status would have {size} bytes, the limit is {limit}"
         base = self.was if self.was.sequence else replace(self.status, output=None)
         error = StepError(Reason.STATUS_TOO_LARGE, message, retryable=False)

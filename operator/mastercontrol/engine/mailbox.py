@@ -14,6 +14,7 @@ from typing import Final
 from mastercontrol import metrics
 from mastercontrol.api.job import Job
 from mastercontrol.engine.facts import Result
+from mastercontrol.engine.heartbeats import Heartbeats
 from mastercontrol.engine.inbox import JobKey
 from mastercontrol.engine.ports import Delivery
 
@@ -50,6 +51,7 @@ class Cell:
     resend: set[str] = field(default_factory=set)
     timer: asyncio.TimerHandle | None = None
     pools: tuple[str, ...] = ()
+    heartbeats: Heartbeats = field(default_factory=Heartbeats)
 
     def knows(self, uid: str, resource_version: int) -> bool:
         """Whether this version of the object, or a newer one, is known."""
@@ -67,6 +69,7 @@ class Cell:
                 return False
             self.confirmed.clear()
             self.resend.clear()
+            self.heartbeats.reset()
         self.job = job
         return True
 

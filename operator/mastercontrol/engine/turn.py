@@ -19,6 +19,7 @@ from mastercontrol.engine.commit import status_patch
 from mastercontrol.engine.decide import decide
 from mastercontrol.engine.definitions import Definitions, Found
 from mastercontrol.engine.facts import Decision, Dispatch, Facts, Kept, Limits, Missing, Note
+from mastercontrol.engine.heartbeats import Attention
 from mastercontrol.engine.mailbox import Cell, Letter
 from mastercontrol.engine.ports import (
     Broker,
@@ -67,28 +68,43 @@ class Outcome:
 
 
 async def take_turn(
-    cell: Cell, letters: Sequence[Letter], outside: Outside, late_from: dt.datetime | None = None
+    cell: Cell,
+    letters: Sequence[Letter],
+    outside: Outside,
+    late_from: dt.datetime | None = None,
+    attention: Attention | None = None,
 ) -> Outcome:
     """Take one turn for the Job of a cell, with the results that came for it. `late_from`: see `Facts`.
+
+    `attention` begins anew where the turn finds that heartbeats do not come through.
 
     Every letter is settled or back in the cell when it returns. When it raises, none is settled.
 
     :raises StoreError, BrokerError, Contended: the turn did not get through.
     """
     began = time.perf_counter()
-    turn = _Turn(cell, list(letters), outside, late_from)
+    turn = _Turn(cell, list(letters), outside, late_from, attention or Attention())
     outcome = await turn.run()
     metrics.TURNS.observe(time.perf_counter() - began)
     return outcome
 
 
 class _Turn:
-    def __init__(self, cell: Cell, letters: list[Letter], outside: Outside, late_from: dt.datetime | None) -> None:
+    def __init__(
+        self,
+        cell: Cell,
+        letters: list[Letter],
+        outside: Outside,
+        late_from: dt.datetime | None,
+        attention: Attention,
+    ) -> None:
         self.cell = cell
         self.letters = letters
         self.outside = outside
         self.late_from = late_from
         self.fresh = False
+        self.attention = attention
+        self.listened = False
 
     async def run(self) -> Outcome:
         job = self.cell.job
@@ -100,8 +116,8 @@ class _Turn:
                 return Outcome(None)
             facts = await self._gather(job)
             decision = decide(job, [letter.result for letter in self.letters], facts)
-            if decision.read_again:
-                job = await self._read()
+            if decision.read_again or decision.listen:
+                job = await self._learn_more(job, decision)
                 continue
             # A dispatch that no result stands behind is published before the write that says so.
             await self._publish(decision.publish_first, "due")
@@ -141,6 +157,15 @@ class _Turn:
         self.cell.learn(job)
         return job
 
+    async def _learn_more(self, job: Job, decision: Decision) -> Job | None:
+        """Read; or hear what is under way before a step is called silent. Else silence says nothing."""
+        if decision.read_again:
+            return await self._read()
+        self.listened = await self.outside.broker.heard_all()
+        if not self.listened:
+            self.attention.begin(self.outside.clock())
+        return job
+
     async def _gather(self, job: Job) -> Facts:
         definition = await self._definition(job)
         unknown = [p for p in _pools_ahead(definition) if not self.outside.pools.known(job.namespace, p)]
@@ -157,6 +182,9 @@ class _Turn:
             resend=frozenset(self.cell.resend),
             late_from=self.late_from,
             limits=self.outside.limits,
+            heard=self.cell.heartbeats.heard(
+                self.attention.since, self.outside.limits.heartbeat_seconds, complete=self.listened
+            ),
         )
 
     def _confirmed(self, job: Job, definition: Found, epoch: str | None) -> frozenset[str]:
@@ -190,6 +218,8 @@ class _Turn:
         _count(job.status, decision.status)
         after = parse_job(raw)
         self.cell.learn(after)
+        if decision.shows_heartbeats:
+            self.cell.heartbeats.shown_at = self.outside.clock()
         return after
 
     async def _act(self, decision: Decision) -> None:

@@ -10,7 +10,7 @@ from mastercontrol.api.job import ActiveStep, Job, JobSpec, JobStatus, parse_sta
 from mastercontrol.api.names import ConditionType
 from mastercontrol.api.workflow import RetryRuleSpec, RetrySpec, StateSpec, WorkflowSpec, parse_spec
 from mastercontrol.engine.decide import decide
-from mastercontrol.engine.facts import Decision, Facts, Limits, Missing, Note, Result
+from mastercontrol.engine.facts import Decision, Facts, Heard, Heartbeat, Limits, Missing, Note, Result
 from mastercontrol.workflow.compile import compile_workflow
 from mastercontrol.workflow.definition import Definition
 from mastercontrol_worker.contract import Failed, StepError, StepMessage, Succeeded
@@ -102,6 +102,8 @@ class Run:
         self.resend: frozenset[str] = frozenset()
         self.late_from: dt.datetime | None = None
         self.limits = Limits()
+        self.known: dict[tuple[int, int], Heartbeat] = {}
+        self.heard = Heard(self.known, complete=True)
         self.fresh = False
         self.job = Job("shop", "order-1", UID, "1", 1, JobSpec("order", **{"input": {"sku": "A1"}, **spec}), None)
         self.writes = 0
@@ -183,7 +185,14 @@ class Run:
             resend=self.resend,
             late_from=self.late_from,
             limits=self.limits,
+            heard=self.heard,
         )
+
+    def beat(self, path: str, progress: Any = None, *, worker: str = "worker-1", waiting: bool = False) -> Run:
+        """The worker of the step at a path is heard of, now."""
+        entry = self.at(path)
+        self.known[entry.seq, entry.attempt] = Heartbeat(self.now, worker, progress, waiting=waiting)
+        return self
 
     def decide(self, *results: Result) -> Decision:
         return decide(self.job, results, self.facts())

@@ -28,7 +28,7 @@ SIGNALS = {"go": {"by": "hand"}}
 OUTPUTS: list[Any] = [1, "text", None, [1, 2], {"k": {"n": 1}}, [], {"list": ["a"]}]
 
 
-def script_of(seed: int, bad: int, limits: dict[str, int | None]) -> Script:
+def script_of(seed: int, bad: int, limits: dict[str, int | None], reporting: frozenset[str]) -> Script:
     """What each step does: always the same for the same step, attempt and input. Of ten, `bad` go wrong."""
 
     def script(path: str, attempt: int, data: Any) -> Outcome:
@@ -38,6 +38,8 @@ def script_of(seed: int, bad: int, limits: dict[str, int | None]) -> Script:
         wrong = [Failure("A"), Failure("B"), Failure("A", lasting=True)]
         if limits[path.rpartition(".")[2]] is not None:
             wrong.append(Failure("Timeout"))
+        if path.rpartition(".")[2] in reporting:
+            wrong.append(Failure("States.HeartbeatTimeout"))
         return dice.choice(wrong)
 
     return script
@@ -76,7 +78,8 @@ def test_the_engine_and_the_reference_come_to_the_same_end(
     parsed = parse_spec(spec)
     definition = compile_workflow("order", parsed)
     assert isinstance(definition, Definition), definition
-    script = script_of(seed, bad, {t.name: t.timeout_seconds for t in definition.tasks()})
+    reporting = frozenset(t.name for t in definition.tasks() if t.heartbeat_seconds is not None)
+    script = script_of(seed, bad, {t.name: t.timeout_seconds for t in definition.tasks()}, reporting)
     try:
         allowed = {expected(o) for o in outcomes(parsed, INPUT, script, SIGNALS)}
     except TooAmbiguous:
