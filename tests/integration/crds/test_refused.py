@@ -167,7 +167,7 @@ WORKFLOWS: dict[str, tuple[dict[str, Any], str]] = {
     "no time between heartbeats": (states({"heartbeatSeconds": 0}), "should be greater than or equal to 1"),
     "heartbeats that come too late": (
         states({"name": "a", "heartbeatSeconds": 30, "timeoutSeconds": 30}),
-        'state "a" would never be found silent: heartbeatSeconds is 30. Write less than timeoutSeconds, which is 30.',
+        'state "a" would never be found silent. Write less for heartbeatSeconds than for timeoutSeconds.',
     ),
     "a negative limit": (states({"retry": {"limit": -1}}), "should be greater than or equal to 0"),
     "too many attempts": (states({"retry": {"limit": 101}}), "should be less than or equal to 100"),
