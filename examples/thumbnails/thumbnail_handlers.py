@@ -73,6 +73,7 @@ def resize(fetched: dict[str, Any], context: worker.Context) -> dict[str, Any]:
         thumbnails = [_thumbnail(image, folder, name, w) for w in _fitting(fetched["widths"], image.width)]
         size = {"width": image.width, "height": image.height}
         images.append({"path": f"original/{name}", **size, "thumbnails": thumbnails})
+        context.heartbeat({"done": len(images), "of": len(fetched["images"])})
     return {"folder": fetched["folder"], "images": images}
 
 

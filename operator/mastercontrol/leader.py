@@ -91,6 +91,7 @@ class Leader:
             ConfigMapEpochStore(client, settings.pod_namespace, settings.epoch_configmap),
             on_delivery=self._deliver,
             on_connected=self._connected,
+            on_heartbeat=self._hear,
             settings=settings.broker,
         )
         self.definitions = Definitions(self.workflows)
@@ -178,6 +179,9 @@ class Leader:
 
     def _deliver(self, delivery: Delivery) -> None:
         self.engine.deliver(delivery)
+
+    def _hear(self, message_id: str | None, body: bytes) -> None:
+        self.engine.hear(message_id, body)
 
     def _connected(self, epoch: str) -> None:
         self.pools.on_connected(epoch)

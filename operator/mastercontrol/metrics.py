@@ -21,3 +21,4 @@ OUTSTANDING = Gauge("mcp_steps_outstanding", "Steps sent and not answered yet.",
 JOBS_HELD = Gauge("mcp_jobs_held", "Jobs that wait for a place under a limit.", ["namespace", "workflow"])
 SWEPT = Counter("mcp_swept_dispatches_total", "Dispatches sent again because their queue had lost them.")
 LEADER = Gauge("mcp_leader", "1 while this process holds the Lease.")
+HEARTBEATS = Counter("mcp_heartbeats_total", "Heartbeats of steps, by what became of them.", ["reason"])

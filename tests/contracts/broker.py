@@ -64,6 +64,7 @@ class Seen:
     """What the broker told the operator, in order."""
 
     deliveries: list[Delivery] = field(default_factory=list)
+    heartbeats: list[tuple[str | None, bytes]] = field(default_factory=list)
     epochs: list[str] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
     order: list[str] = field(default_factory=list)
@@ -71,6 +72,9 @@ class Seen:
     def on_delivery(self, delivery: Delivery) -> None:
         self.deliveries.append(delivery)
         self.order.append(f"delivery {delivery.message_id}")
+
+    def on_heartbeat(self, message_id: str | None, body: bytes) -> None:
+        self.heartbeats.append((message_id, body))
 
     def on_connected(self, epoch: str) -> None:
         self.epochs.append(epoch)
@@ -93,6 +97,10 @@ class Stage(Protocol):
     def seen(self) -> Seen: ...
     async def worker(self, namespace: str, pool: str, prefetch: int = 1) -> Worker: ...
     async def send_result(self, message_id: str, body: bytes = b"{}") -> None: ...
+    async def send_heartbeat(self, message_id: str, body: bytes = b"{}") -> None:
+        """Returns when the broker has it."""
+        ...
+
     async def settled(self) -> None:
         """Returns when the operator's answers so far have arrived at the broker."""
         ...
@@ -271,6 +279,32 @@ class BrokerContract:
             await stage.restart()
         await delivered(stage.seen, 25)
         assert await stage.dead_results() == []
+
+    async def test_a_heartbeat_is_handed_on_and_is_no_result(self, stage: Stage) -> None:
+        await stage.send_heartbeat("0b1c:1:1", b'{"heartbeat": "Alive"}')
+        await eventually(lambda: stage.seen.heartbeats == [("0b1c:1:1", b'{"heartbeat": "Alive"}')])
+        await stage.send_result("0b1c:1:1")
+        await delivered(stage.seen, 1)
+        assert len(stage.seen.heartbeats) == 1
+
+    async def test_heartbeats_are_not_kept_over_the_end_of_a_connection(self, stage: Stage) -> None:
+        await stage.send_heartbeat("0b1c:1:1")
+        await eventually(lambda: len(stage.seen.heartbeats) == 1)
+        await stage.restart()
+        await stage.send_heartbeat("0b1c:2:1")
+        await eventually(lambda: len(stage.seen.heartbeats) == 2)
+        assert [message_id for message_id, _ in stage.seen.heartbeats] == ["0b1c:1:1", "0b1c:2:1"]
+
+    async def test_all_that_was_sent_before_is_heard_when_the_broker_says_so(self, stage: Stage) -> None:
+        for number in range(1, 51):
+            await stage.send_heartbeat(f"0b1c:{number}:1")
+        assert await stage.broker.heard_all()
+        assert len(stage.seen.heartbeats) == 50
+        assert await asyncio.gather(*(stage.broker.heard_all() for _ in range(5))) == [True] * 5
+
+    async def test_without_a_connection_nothing_is_known_to_be_heard(self, stage: Stage) -> None:
+        await stage.broker.close()
+        assert not await stage.broker.heard_all()
 
     async def test_deliveries_come_only_after_the_connection_was_told(self, stage: Stage) -> None:
         await stage.send_result("0b1c:1:1")

@@ -63,6 +63,10 @@ class AmqpTransport:
             raise NotConfirmed("the connection was lost")
         await self._link.publish(message_id, step, body, headers)
 
+    def beat(self, message_id: str, step: str, body: bytes, headers: Mapping[str, str]) -> bool:
+        """Send a heartbeat if there is a connection; False: it was not sent."""
+        return self._link is not None and self._link.beat(message_id, step, body, headers)
+
     async def stop_consuming(self) -> None:
         """Cancel the consumer, here and on connections to come; results can still be published."""
         self._consuming = False

@@ -12,10 +12,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from mastercontrol_worker.heartbeat import encode_progress
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, MutableMapping
 
-    from mastercontrol_worker.contract import JobRef, StepMessage
+    from mastercontrol_worker.contract import JSON, JobRef, StepMessage
+    from mastercontrol_worker.pulse import Pulse
 
 STEP_LOGGER = "mastercontrol.step"
 """The name of the logger behind every Context.logger."""
@@ -36,6 +39,11 @@ def _now() -> datetime:
 
 def _plain_logger() -> StepLogger:
     return StepLogger(logging.getLogger(STEP_LOGGER), {})
+
+
+def _unheard(progress: JSON) -> None:
+    """Nobody asked for heartbeats; what is wrong with one is said all the same."""
+    encode_progress(progress)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +67,22 @@ class Context:
     logger: StepLogger = field(default_factory=_plain_logger, compare=False)
     _drain: threading.Event = field(default_factory=threading.Event, repr=False, compare=False)
     _now: Callable[[], datetime] = field(default=_now, repr=False, compare=False)
+    heartbeat_seconds: int | None = None
+    """The step fails when the handler does not call `heartbeat` for longer than this; None: it need not."""
+
+    _beat: Callable[[JSON], None] = field(default=_unheard, repr=False, compare=False)
+
+    def heartbeat(self, progress: JSON = None) -> None:
+        """Say that the handler lives, and how far it is. For steps with heartbeatSeconds; for others it does nothing.
+
+        From any thread, as often as you like: it does not wait for the broker, and only the newest is sent, a few times
+        in each heartbeatSeconds.
+
+        :param progress: any JSON value of at most 1 KiB, for people to see in the Job's status. None: what was reported
+            last still holds.
+        :raises ValueError: the progress is none of these.
+        """
+        self._beat(progress)
 
     @property
     def draining(self) -> bool:
@@ -80,9 +104,13 @@ class Context:
 
 
 def context_of(
-    message: StepMessage, deadline: datetime | None, drain: threading.Event, now: Callable[[], datetime] = _now
+    message: StepMessage,
+    deadline: datetime | None,
+    drain: threading.Event,
+    now: Callable[[], datetime] = _now,
+    pulse: Pulse | None = None,
 ) -> Context:
-    """The Context of a step message whose deadline is already parsed."""
+    """The Context of a step message whose deadline is already parsed; `pulse` takes its heartbeats."""
     job = message.job
     about = {
         "job": f"{job.namespace}/{job.name}",
@@ -91,4 +119,16 @@ def context_of(
         "dispatch": message.id,
     }
     logger = StepLogger(logging.getLogger(STEP_LOGGER), about)
-    return Context(job, message.step, message.attempt, message.id, deadline, message.headers, logger, drain, now)
+    return Context(
+        job,
+        message.step,
+        message.attempt,
+        message.id,
+        deadline,
+        message.headers,
+        logger,
+        drain,
+        now,
+        message.heartbeat_seconds,
+        _unheard if pulse is None else pulse.beat,
+    )

@@ -1,8 +1,8 @@
 """The two messages between the operator and a worker, and the names of the queues they travel on.
 
-This module is the whole of what the operator and a worker share. It has no dependencies, does no I/O and is
-described for other languages in docs/reference/worker-contract.md. The JSON Schemas of both bodies lie beside it
-in schemas/. A change here that an older worker cannot read needs a new VERSION.
+This module, with the heartbeats in `heartbeat`, is the whole of what the operator and a worker share. It has no
+dependencies, does no I/O and is described for other languages in docs/reference/worker-contract.md. The JSON Schemas of
+the bodies lie beside it in schemas/. A change here that an older worker cannot read needs a new VERSION.
 
 Bodies are UTF-8 JSON. What AMQP has a property for is a property, not a field of the body: `message_id` is the
 dispatch id, `type` is the step's name, `headers` carry the trace context.
@@ -26,6 +26,7 @@ STEPS_EXCHANGE = "mcp.steps"
 RESULTS_EXCHANGE = "mcp.results"
 RESULTS_QUEUE = "mcp.results"
 RESULTS_ROUTING_KEY = "mcp.results"
+HEARTBEATS_ROUTING_KEY = "mcp.heartbeats"
 CONTENT_TYPE = "application/json"
 
 MAX_RESULT_BYTES = 64 * 1024
@@ -46,6 +47,7 @@ RESULT_TOO_LARGE = "ResultTooLarge"  # the output is larger than MAX_RESULT_BYTE
 RESULT_NOT_JSON = "ResultNotJSON"  # the output is no JSON value
 EXIT_CODE = "ExitCode"  # a program in exec mode ended with an exit code other than 0
 DELIVERY_LIMIT = "DeliveryLimitExceeded"  # the step was handed out too often without an answer
+HEARTBEAT_TIMEOUT = "States.HeartbeatTimeout"  # the step's heartbeatSeconds passed without a heartbeat
 
 _DISPATCH_ID = re.compile(r"(.+):(0|[1-9][0-9]{0,17}):([1-9][0-9]{0,17})")
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
@@ -139,7 +141,10 @@ class JobRef:
 
 @dataclass(frozen=True, slots=True)
 class StepMessage:
-    """A dispatch: what a worker gets. `deadline` is an RFC 3339 time in UTC, or None for no limit."""
+    """A dispatch: what a worker gets. `deadline` is an RFC 3339 time in UTC, or None for no limit.
+
+    `heartbeat_seconds`: a worker that is silent for longer while it does the step has failed it. None: it may be.
+    """
 
     id: str
     job: JobRef
@@ -148,6 +153,7 @@ class StepMessage:
     input: JSON
     deadline: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    heartbeat_seconds: int | None = None
 
     def encode(self) -> bytes:
         """The body of the AMQP message."""
@@ -155,8 +161,10 @@ class StepMessage:
         body: dict[str, JSON] = {"version": VERSION, "job": job, "step": self.step, "attempt": self.attempt}
         if self.deadline is not None:
             body["deadline"] = self.deadline
+        if self.heartbeat_seconds is not None:
+            body["heartbeatSeconds"] = self.heartbeat_seconds
         body["input"] = self.input
-        return _dump(body)
+        return dump(body)
 
     @classmethod
     def decode(cls, message_id: str | None, body: bytes, headers: Mapping[str, Any] | None = None) -> StepMessage:
@@ -164,15 +172,16 @@ class StepMessage:
 
         :raises MalformedMessage: it is not one of this contract's.
         """
-        data = _load(body)
-        job, step, attempt = _identity(message_id, data)
+        data = load(body)
+        job, step, attempt = identity(message_id, data)
         deadline = data.get("deadline")
         if deadline is not None:
             if not isinstance(deadline, str):
                 raise MalformedMessage("'deadline' is not a text")
             parse_time(deadline)
+        heartbeat = None if data.get("heartbeatSeconds") is None else _count(data, "heartbeatSeconds")
         texts = {k: v for k, v in (headers or {}).items() if isinstance(v, str)}
-        return cls(message_id or "", job, step, attempt, data.get("input"), deadline, texts)
+        return cls(message_id or "", job, step, attempt, data.get("input"), deadline, texts, heartbeat)
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,11 +241,11 @@ class ResultMessage:
                     "outcome": "Failed",
                     "error": {"code": code or STEP_FAILED, "message": message, "retryable": error.retryable},
                 }
-        encoded = _dump(body)
+        encoded = dump(body)
         if len(encoded) > MAX_RESULT_BYTES:
             raise UnfitOutput(RESULT_TOO_LARGE, f"{len(encoded)} bytes, the limit is {MAX_RESULT_BYTES}")
         # Only now is it known to be small and no circle.
-        if isinstance(self.outcome, Succeeded) and _too_deep(self.outcome.output):
+        if isinstance(self.outcome, Succeeded) and too_deep(self.outcome.output):
             raise UnfitOutput(RESULT_NOT_JSON, f"nested deeper than {MAX_DEPTH} levels")
         if _MAYBE_HUGE.search(encoded):
             _require_readable(encoded)
@@ -248,8 +257,8 @@ class ResultMessage:
 
         :raises MalformedMessage: it is not one of this contract's.
         """
-        data = _load(body)
-        job, step, attempt = _identity(message_id, data)
+        data = load(body)
+        job, step, attempt = identity(message_id, data)
         worker = data.get("worker", "")
         if not isinstance(worker, str):
             raise MalformedMessage("'worker' is not a text")
@@ -260,7 +269,7 @@ def _outcome(data: Mapping[str, Any]) -> Succeeded | Failed:
     match data.get("outcome"):
         case "Succeeded":
             output = data.get("output")
-            if _too_deep(output):
+            if too_deep(output):
                 raise MalformedMessage(f"'output' is nested deeper than {MAX_DEPTH} levels")
             return Succeeded(output)
         case "Failed":
@@ -279,8 +288,11 @@ def _outcome(data: Mapping[str, Any]) -> Succeeded | Failed:
             raise MalformedMessage(f"'outcome' is {str(other)[:40]!r}, neither 'Succeeded' nor 'Failed'")
 
 
-def _identity(message_id: str | None, data: Mapping[str, Any]) -> tuple[JobRef, str, int]:
-    """Job, step and attempt of a body; what the dispatch id says again must be the same."""
+def identity(message_id: str | None, data: Mapping[str, Any]) -> tuple[JobRef, str, int]:
+    """Job, step and attempt of a body; what the dispatch id says again must be the same (for this package).
+
+    :raises MalformedMessage: it is not, or one of them is missing.
+    """
     uid, _, attempt = parse_dispatch_id(message_id or "")
     job = data.get("job")
     if not isinstance(job, dict):
@@ -294,7 +306,7 @@ def _identity(message_id: str | None, data: Mapping[str, Any]) -> tuple[JobRef, 
     return ref, step, attempt
 
 
-def _too_deep(value: JSON) -> bool:
+def too_deep(value: JSON) -> bool:
     """Has it more than MAX_DEPTH levels? Level by level, for a function that calls itself has a limit of its own."""
     level = [value]
     for _ in range(MAX_DEPTH + 1):
@@ -324,7 +336,11 @@ def _count(data: Mapping[str, Any], name: str) -> int:
     return int(value)
 
 
-def _load(body: bytes) -> dict[str, Any]:
+def load(body: bytes) -> dict[str, Any]:
+    """The body of a message of this version as an object (for this package).
+
+    :raises MalformedMessage: it is none.
+    """
     try:
         data = parse_json(body)
     except ValueError as error:
@@ -365,7 +381,11 @@ def _require_readable(encoded: bytes) -> None:
         raise UnfitOutput(RESULT_NOT_JSON, str(error)) from None
 
 
-def _dump(body: Mapping[str, JSON]) -> bytes:
+def dump(body: JSON) -> bytes:
+    """Compact JSON (for this package).
+
+    :raises UnfitOutput: it is no JSON value.
+    """
     try:
         return json.dumps(body, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
     except (TypeError, ValueError, RecursionError) as error:

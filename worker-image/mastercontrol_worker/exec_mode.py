@@ -5,8 +5,10 @@ Owned by an Executor; each step starts the program anew. Rules, as docs/how-to/w
 - any other: the step failed with code EXIT_CODE and the end of stderr as its message, and is retried, except
 - exit code NOT_RETRYABLE: another attempt cannot help;
 - stderr goes to the worker's log, line by line;
-- MCP_* environment variables tell what a Python handler reads from its Context.
-At the deadline, and when the worker gives the step back, the program's process group is killed with SIGKILL.
+- MCP_* environment variables tell what a Python handler reads from its Context;
+- of a step with heartbeatSeconds, each line written to the file descriptor that HEARTBEAT_FD names is a heartbeat.
+At the deadline, when it is silent for too long, and when the worker gives the step back, the program's process group
+is killed with SIGKILL.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ from mastercontrol_worker.contract import (
     parse_json,
 )
 from mastercontrol_worker.execute import GivenBack
+from mastercontrol_worker.heartbeat_lines import HeartbeatLines
 from mastercontrol_worker.program import Ended, Program
 from mastercontrol_worker.runs import ThreadRun
 
@@ -48,6 +51,10 @@ MAX_LINE_BYTES = 8192
 """A longer line of stderr is logged in pieces."""
 
 SNIPPET_BYTES = 200
+HEARTBEAT_FD = "MCP_HEARTBEAT_FD"
+"""The variable with the number of the file descriptor that takes heartbeats."""
+
+HEARTBEAT_VARIABLES = frozenset({HEARTBEAT_FD, "MCP_STEP_HEARTBEAT_SECONDS"})
 SECRETS = frozenset({"MCP_AMQP_URL"})
 """Variables of the worker that a program does not get."""
 
@@ -66,7 +73,7 @@ class ExecRunner:
     def start(self, message: StepMessage, context: Context, seal: Callable[[Outcome], ResultMessage | None]) -> Run:
         """Start the program on a thread that feeds and reads it."""
         environ = os.environ if self._environ is None else self._environ
-        step = _ProgramStep(self._argv, environment(message, environ), message.input, context.logger)
+        step = _ProgramStep(self._argv, environment(message, environ), message.input, context)
         return ThreadRun(context, step.run, seal, step.kill)
 
     def close(self) -> None:
@@ -85,17 +92,22 @@ def environment(message: StepMessage, inherited: Mapping[str, str]) -> dict[str,
     }
     if message.deadline is not None:
         about["MCP_DEADLINE"] = message.deadline
-    kept = {name: value for name, value in inherited.items() if name not in SECRETS and name != "MCP_DEADLINE"}
+    if message.heartbeat_seconds is not None:
+        about["MCP_STEP_HEARTBEAT_SECONDS"] = str(message.heartbeat_seconds)
+    not_its_own = SECRETS | HEARTBEAT_VARIABLES | {"MCP_DEADLINE"}
+    kept = {name: value for name, value in inherited.items() if name not in not_its_own}
     return kept | about
 
 
 class _ProgramStep:
     """One step's run: `run` on its thread, `kill` from the event loop at any time."""
 
-    def __init__(self, argv: Sequence[str], env: Mapping[str, str], value: JSON, step_logger: StepLogger) -> None:
+    def __init__(self, argv: Sequence[str], env: Mapping[str, str], value: JSON, context: Context) -> None:
         self._argv, self._env = argv, env
         self._input = value
-        self._stderr = Stderr(step_logger)
+        self._stderr = Stderr(context.logger)
+        beats = HeartbeatLines(context.heartbeat)
+        self._extra = None if context.heartbeat_seconds is None else (HEARTBEAT_FD, beats.write)
         self._lock = threading.Lock()
         self._program: Program | None = None
         self._killed = False
@@ -105,7 +117,7 @@ class _ProgramStep:
         with self._lock:
             if self._killed:
                 return GivenBack()
-            self._program = Program(self._argv, self._env, self._stderr.write)
+            self._program = Program(self._argv, self._env, self._stderr.write, self._extra)
         try:
             ended = self._program.communicate(stdin, MAX_RESULT_BYTES)
         finally:

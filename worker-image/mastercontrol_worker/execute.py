@@ -8,6 +8,8 @@ Promises:
 - a step whose deadline has passed is answered with STEP_TIMEOUT and does not run;
 - at the deadline there is a result, STEP_TIMEOUT, whatever the handler does. A program is killed then and a coroutine
   is cancelled; a thread cannot be killed, so it goes on and its late result is dropped;
+- a step with heartbeatSeconds says that it has begun, and what its handler reports; a handler that reports nothing for
+  longer is treated like one past its deadline, with HEARTBEAT_TIMEOUT;
 - the slot of a run is free when the handler has ended, which may be later than its result: see `Execution.ended`;
 - every result that leaves here can be encoded: it is JSON and not too large.
 """
@@ -22,6 +24,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from mastercontrol_worker.context import Context, context_of
 from mastercontrol_worker.contract import (
+    HEARTBEAT_TIMEOUT,
     STEP_TIMEOUT,
     Failed,
     ResultMessage,
@@ -31,9 +34,12 @@ from mastercontrol_worker.contract import (
     UnfitOutput,
     parse_time,
 )
+from mastercontrol_worker.pulse import Pulse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from mastercontrol_worker.heartbeat import HeartbeatMessage
 
 logger = logging.getLogger(__name__)
 
@@ -85,10 +91,18 @@ class Execution:
         self.ended: asyncio.Future[None] = loop.create_future()
         """Resolved when the handler no longer runs: its slot is free."""
 
+        self.pulse: Pulse | None = None
+        """Its heartbeats, where the step asks for them."""
+
     def settle(self, result: ResultMessage | None) -> None:
-        """Set the result, unless there is one already."""
-        if not self.result.done():
-            self.result.set_result(result)
+        """Set the result, unless there is one already. From here on there are no heartbeats of it."""
+        if self.result.done():
+            return
+        if self.pulse is not None and result is None:
+            self.pulse.give_back()
+        elif self.pulse is not None:
+            self.pulse.close()
+        self.result.set_result(result)
 
     def end(self) -> None:
         """Say that nothing runs any more."""
@@ -98,6 +112,10 @@ class Execution:
 
 def _now() -> datetime:
     return datetime.now(UTC)
+
+
+def _to_nobody(_heartbeat: HeartbeatMessage) -> bool:
+    return True
 
 
 class Executor:
@@ -113,6 +131,8 @@ class Executor:
         self._now = now
         self._drain = threading.Event()
         self._at_work: dict[Execution, Run] = {}
+        self.on_heartbeat: Callable[[HeartbeatMessage], bool] = _to_nobody
+        """Called on the event loop with each heartbeat that is to be sent; False: it could not be, try again later."""
 
     async def run(self, message: StepMessage) -> ResultMessage | None:
         """Do a step; None: it was given back. For callers that do not count slots."""
@@ -123,13 +143,16 @@ class Executor:
         loop = asyncio.get_running_loop()
         execution = Execution(message, loop)
         deadline = parse_time(message.deadline) if message.deadline is not None else None
-        context = context_of(message, deadline, self._drain, self._now)
+        pulse = execution.pulse = self._pulse(execution)
+        context = context_of(message, deadline, self._drain, self._now, pulse)
         remaining = context.remaining()
         if remaining == 0.0:
             context.logger.warning("the deadline passed before the step could start: %s", message.deadline)
             execution.settle(self._timeout(message, "before the step could start"))
             execution.end()
             return execution
+        if pulse is not None:
+            pulse.begin()
         run = self._runner.start(message, context, lambda outcome: seal(message, outcome, self._worker))
         self._at_work[execution] = run
         timer = None if remaining is None else loop.call_later(remaining, self._overdue, execution, context)
@@ -159,6 +182,24 @@ class Executor:
     def _overdue(self, execution: Execution, context: Context) -> None:
         context.logger.warning("the deadline passed before the step was done: %s", execution.message.deadline)
         execution.settle(self._timeout(execution.message, "before the step was done"))
+        self._at_work[execution].stop()
+
+    def _pulse(self, execution: Execution) -> Pulse | None:
+        message = execution.message
+        if message.heartbeat_seconds is None:
+            return None
+
+        def silent() -> None:
+            self._silent(execution)
+
+        loop = asyncio.get_running_loop()
+        return Pulse(message, self._worker, message.heartbeat_seconds, self.on_heartbeat, silent, loop)
+
+    def _silent(self, execution: Execution) -> None:
+        message = execution.message
+        text = f"no heartbeat for {message.heartbeat_seconds} s"
+        logger.warning("the handler of %s is given up: %s", message.id, text)
+        execution.settle(ResultMessage.of(message, Failed(StepError(HEARTBEAT_TIMEOUT, text)), self._worker))
         self._at_work[execution].stop()
 
     def _timeout(self, message: StepMessage, when: str) -> ResultMessage:

@@ -18,7 +18,12 @@ import pika
 from pika.adapters.asyncio_connection import AsyncioConnection
 from pika.exceptions import AMQPError
 
-from mastercontrol_worker.contract import CONTENT_TYPE, RESULTS_EXCHANGE, RESULTS_ROUTING_KEY
+from mastercontrol_worker.contract import (
+    CONTENT_TYPE,
+    HEARTBEATS_ROUTING_KEY,
+    RESULTS_EXCHANGE,
+    RESULTS_ROUTING_KEY,
+)
 from mastercontrol_worker.transport import Delivery, NotConfirmed
 
 if TYPE_CHECKING:
@@ -160,6 +165,28 @@ class Link:
         if (problem := confirm.result()) is not None:
             raise NotConfirmed(problem)
 
+    def beat(self, message_id: str, step: str, body: bytes, headers: Mapping[str, str]) -> bool:
+        """Publish a heartbeat: not mandatory, and nobody waits for its confirm. False: it was not sent.
+
+        While the broker takes no messages (an alarm) none is sent, or they would all come when it ends.
+        """
+        if self._blocked or self.lost.done():
+            return False
+        properties = pika.BasicProperties(
+            message_id=message_id,
+            type=step,
+            headers=dict(headers),
+            content_type=CONTENT_TYPE,
+            delivery_mode=1,
+            app_id=self._settings.consumer_tag,
+        )
+        try:
+            self._channel.basic_publish(RESULTS_EXCHANGE, HEARTBEATS_ROUTING_KEY, body, properties, mandatory=False)
+        except AMQPError:
+            return False
+        self._confirms.pass_over()
+        return True
+
     async def stop_consuming(self) -> None:
         """Cancel the consumer; returns when no more deliveries can come."""
         if self.lost.done() or not self._channel.consumer_tags:
@@ -259,6 +286,10 @@ class _Confirms:
         confirm: asyncio.Future[str | None] = loop.create_future()
         self._waiting[self._published] = (message_id, confirm)
         return confirm
+
+    def pass_over(self) -> None:
+        """To be called once after a publish whose confirm nobody waits for: the broker numbers it all the same."""
+        self._published += 1
 
     def on_return(self, _channel: Any, method: Any, properties: Any, _body: bytes) -> None:
         """No queue took a message; its confirm comes after this and must not count."""

@@ -1,5 +1,7 @@
 """One run of a program: bytes in on stdin, bounded bytes out of stdout, and nothing of it left afterwards.
 
+Where it is asked for, the program gets one pipe more, for what it says while it works.
+
 `exec_mode` calls it on a thread of its own; only `kill` may be called from another one.
 
 The program leads a process group of its own. When it ends, or is killed, the whole group is killed: a step leaves no
@@ -42,22 +44,34 @@ class Program:
     """A program, started at once.
 
     :param on_stderr: called with each chunk of stderr as it comes.
+    :param extra: a variable to set to the number of one more file descriptor that it may write to, and what to call
+        with each chunk of that.
     :raises OSError: it could not be started.
     """
 
-    def __init__(self, argv: Sequence[str], env: Mapping[str, str], on_stderr: Callable[[bytes], None]) -> None:
+    def __init__(
+        self,
+        argv: Sequence[str],
+        env: Mapping[str, str],
+        on_stderr: Callable[[bytes], None],
+        extra: tuple[str, Callable[[bytes], None]] | None = None,
+    ) -> None:
         self._on_stderr = on_stderr
+        self._extra: tuple[IO[bytes], Callable[[bytes], None]] | None = None
         self._lock = threading.Lock()
         self._reaped = False
-        self._process = subprocess.Popen(  # noqa: S603  to run the user's program is what this is for
-            argv,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=env,
-            start_new_session=True,
-            bufsize=0,
-        )
+        if extra is None:
+            self._process = _start(argv, env)
+            return
+        reads, writes = os.pipe()
+        try:
+            self._process = _start(argv, {**env, extra[0]: str(writes)}, writes)
+        except BaseException:
+            os.close(reads)
+            raise
+        finally:
+            os.close(writes)
+        self._extra = (os.fdopen(reads, "rb", buffering=0), extra[1])
 
     def kill(self) -> None:
         """Kill the whole process group, if it is still there."""
@@ -69,7 +83,7 @@ class Program:
 
     def communicate(self, stdin: bytes, limit: int) -> Ended:
         """Feed it, read it, wait for its end. A program that writes more than `limit` bytes to stdout is killed."""
-        pump = _Pump(self, self._process, self._on_stderr, limit)
+        pump = _Pump(self, self._process, self._on_stderr, limit, self._extra)
         try:
             pump.run(stdin)
             os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)
@@ -86,18 +100,38 @@ class Program:
         with self._lock:
             self._process.wait()
             self._reaped = True
-        for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
+        extra = None if self._extra is None else self._extra[0]
+        for pipe in (self._process.stdin, self._process.stdout, self._process.stderr, extra):
             if pipe is not None:
                 pipe.close()
         _reap_orphans(self._process.pid)
+
+
+def _start(argv: Sequence[str], env: Mapping[str, str], *inherited: int) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(  # noqa: S603  to run the user's program is what this is for
+        argv,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=env,
+        start_new_session=True,
+        bufsize=0,
+        pass_fds=inherited,
+    )
 
 
 class _Pump:
     """Moves bytes until all pipes are closed, or a little longer than the program lives."""
 
     def __init__(
-        self, program: Program, process: subprocess.Popen[bytes], on_stderr: Callable[[bytes], None], limit: int
+        self,
+        program: Program,
+        process: subprocess.Popen[bytes],
+        on_stderr: Callable[[bytes], None],
+        limit: int,
+        extra: tuple[IO[bytes], Callable[[bytes], None]] | None = None,
     ) -> None:
+        self._extra = extra
         self._program, self._process, self._on_stderr, self._limit = program, process, on_stderr, limit
         self._selector = selectors.DefaultSelector()
         self._rest = memoryview(b"")
@@ -109,6 +143,8 @@ class _Pump:
         self._watch(self._process.stdin, selectors.EVENT_WRITE, self._feed)
         self._watch(self._process.stdout, selectors.EVENT_READ, self._take_stdout)
         self._watch(self._process.stderr, selectors.EVENT_READ, self._take_stderr)
+        if self._extra is not None:
+            self._watch(self._extra[0], selectors.EVENT_READ, self._take_extra)
         give_up: float | None = None
         with self._selector:
             while self._selector.get_map() and (give_up is None or time.monotonic() < give_up):
@@ -150,6 +186,12 @@ class _Pump:
         chunk = os.read(fd, CHUNK_BYTES)
         if chunk:
             self._on_stderr(chunk)
+        return bool(chunk)
+
+    def _take_extra(self, fd: int) -> bool:
+        chunk = os.read(fd, CHUNK_BYTES)
+        if chunk and self._extra is not None:
+            self._extra[1](chunk)
         return bool(chunk)
 
 

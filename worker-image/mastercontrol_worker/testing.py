@@ -8,7 +8,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from mastercontrol_worker.context import Context
 from mastercontrol_worker.contract import JSON, JobRef, ResultMessage, StepMessage, dispatch_id
+from mastercontrol_worker.heartbeat import HeartbeatMessage, encode_progress
 from mastercontrol_worker.transport import NotConfirmed
 
 if TYPE_CHECKING:
@@ -27,10 +29,24 @@ def step_message(
     attempt: int = 1,
     deadline: str | None = None,
     uid: str = "6f1c",
+    heartbeat_seconds: int | None = None,
 ) -> StepMessage:
     """A step of the Job `default/job-1`."""
     job = JobRef("default", "job-1", uid)
-    return StepMessage(dispatch_id(uid, seq, attempt), job, step, attempt, input, deadline)
+    id_ = dispatch_id(uid, seq, attempt)
+    return StepMessage(id_, job, step, attempt, input, deadline, heartbeat_seconds=heartbeat_seconds)
+
+
+def step_context(step: str = "step", *, progress: list[JSON] | None = None) -> Context:
+    """A Context to call a handler with by hand; what it reports by `heartbeat` is added to `progress`."""
+    message = step_message(step, heartbeat_seconds=60)
+    reported = [] if progress is None else progress
+
+    def beat(said: JSON) -> None:
+        encode_progress(said)
+        reported.append(said)
+
+    return Context(message.job, step, 1, message.id, heartbeat_seconds=message.heartbeat_seconds, _beat=beat)
 
 
 class FakeDelivery:
@@ -74,6 +90,12 @@ class FakeTransport:
         self.results: list[ResultMessage] = []
         """The confirmed ones."""
 
+        self.heartbeats: list[HeartbeatMessage] = []
+        """Those that were sent."""
+
+        self.away = False
+        """True: no heartbeat can be sent."""
+
         self.confirming = asyncio.Event()
         """Cleared: confirms are held back."""
 
@@ -96,6 +118,13 @@ class FakeTransport:
             raise NotConfirmed(self.problems.pop(0))
         self.results.append(ResultMessage.decode(message_id, body))
         self._note(f"confirm {message_id}")
+
+    def beat(self, message_id: str, step: str, body: bytes, headers: Mapping[str, str]) -> bool:
+        """As the protocol says."""
+        del step, headers
+        if not self.away:
+            self.heartbeats.append(HeartbeatMessage.decode(message_id, body))
+        return not self.away
 
     async def stop_consuming(self) -> None:
         """As the protocol says."""

@@ -64,6 +64,13 @@ class Transport(Protocol):
         """
         ...
 
+    def beat(self, message_id: str, step: str, body: bytes, headers: Mapping[str, str]) -> bool:
+        """Send a heartbeat, if there is a connection that takes it now: without waiting, without a confirm.
+
+        False: it was not sent.
+        """
+        ...
+
     async def stop_consuming(self) -> None:
         """Take no more steps, on this connection and the next. Returns when no more can come."""
         ...

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
 
     from mastercontrol_worker.execute import Execution, Executor
+    from mastercontrol_worker.heartbeat import HeartbeatMessage
     from mastercontrol_worker.recent import RecentResults
 
 logger = logging.getLogger(__name__)
@@ -73,6 +74,7 @@ class Worker:
         stuck_seconds: float | None = None,
     ) -> None:
         self._transport, self._executor, self._recent = transport, executor, recent
+        executor.on_heartbeat = self._beat
         self._concurrency, self._grace_seconds, self._stuck_seconds = concurrency, grace_seconds, stuck_seconds
         self._works: dict[str, _Work] = {}
         self._waiting: deque[_Work] = deque()
@@ -180,6 +182,11 @@ class Worker:
                 await asyncio.sleep(backoff.next())
             else:
                 return
+
+    def _beat(self, heartbeat: HeartbeatMessage) -> bool:
+        work = self._works.get(heartbeat.id)
+        headers = {} if work is None else work.message.headers
+        return self._transport.beat(heartbeat.id, heartbeat.step, heartbeat.encode(), headers)
 
     async def _slot_free(self, execution: Execution) -> None:
         """Wait until the handler has ended. Only one that is past its deadline has not when there is a result."""

@@ -49,7 +49,8 @@ class ActiveStep:
 
     `seq` is the sequence of the transition that made it due: with `attempt` it identifies the dispatch. `cause` is
     the sequence of the dispatch whose result made it due; None where it is the one before, or where time did.
-    `tried` counts the failed attempts by retry rule, where there are several rules.
+    `tried` counts the failed attempts by retry rule, where there are several rules. Of a step that reports while it is
+    done, `heartbeat_at` is when it was last heard of, of `worker`, and `progress` what that said.
     """
 
     path: str
@@ -60,6 +61,9 @@ class ActiveStep:
     deadline: dt.datetime | None = None
     cause: int | None = None
     tried: tuple[int, ...] = ()
+    heartbeat_at: dt.datetime | None = None
+    worker: str | None = None
+    progress: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -382,6 +386,9 @@ def _active_raw(a: ActiveStep) -> dict[str, Any]:
             "deadline": _time(a.deadline),
             "cause": a.cause,
             "tried": list(a.tried) or None,
+            "heartbeatAt": _time(a.heartbeat_at),
+            "worker": a.worker,
+            "progress": a.progress,
         }
     )
 
@@ -396,6 +403,9 @@ def _active(raw: Mapping[str, Any]) -> ActiveStep:
         deadline=parse_time(raw.get("deadline")),
         cause=raw.get("cause"),
         tried=tuple(raw.get("tried") or ()),
+        heartbeat_at=parse_time(raw.get("heartbeatAt")),
+        worker=raw.get("worker"),
+        progress=raw.get("progress"),
     )
 
 

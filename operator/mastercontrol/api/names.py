@@ -142,3 +142,13 @@ class ResultReason(StrEnum):
     OVERSIZED = "oversized"  # larger than the limit: its step failed with ResultTooLarge
     SET_ASIDE = "set_aside"  # no turn gets through with it: it went to the dead letters, so that others may come
     DEAD_LETTERED = "dead_lettered"  # a step that reached its delivery limit: its step failed
+
+
+class HeartbeatReason(StrEnum):
+    """What became of a heartbeat; the label `reason` of the metric mcp_heartbeats_total."""
+
+    TAKEN = "taken"  # of a step that its job waits for
+    STALE = "stale"  # of a dispatch that is no longer active
+    UNKNOWN_JOB = "unknown_job"  # its job ended, is deleted, or is not known yet
+    FOREIGN = "foreign"  # of a namespace that is not watched
+    MALFORMED = "malformed"  # no message of the contract

@@ -103,6 +103,8 @@ class StateSpec:
     compensate: CompensateSpec | None = None
     # SubJob
     workflow: str | None = None
+    # Task
+    heartbeat_seconds: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +249,7 @@ def _task(state: Mapping[str, Any], path: str, _: int) -> Fields:
         "timeout_seconds": values.optional_whole(state, "timeoutSeconds", path, 1, SECONDS_MAX),
         "retry": _retry(values.mapping(state, "retry", path), f"{path}.retry", default=True),
         "catch": _catch(state, path),
+        "heartbeat_seconds": values.optional_whole(state, "heartbeatSeconds", path, 1, SECONDS_MAX),
     }
 
 
@@ -393,7 +396,7 @@ Reader = Callable[[Mapping[str, Any], str, int], Fields]
 
 _RETRYING = frozenset({"retry", "catch"})
 _TYPES: Mapping[str, tuple[frozenset[str], Reader]] = {
-    "Task": (_RETRYING | {"pool", "timeoutSeconds", "compensate"}, _task),
+    "Task": (_RETRYING | {"pool", "timeoutSeconds", "heartbeatSeconds", "compensate"}, _task),
     "Pass": (frozenset({"compensate"}), _nothing),
     "Choice": (frozenset({"choices", "default"}), _choice),
     "Wait": (frozenset({"seconds", "until"}), _wait),

@@ -25,6 +25,7 @@ from mastercontrol.broker.consumer import ResultConsumer
 from mastercontrol.broker.declaring import declare
 from mastercontrol.broker.depths import Depths
 from mastercontrol.broker.epoch import EpochQueues, agree
+from mastercontrol.broker.heartbeats import HeartbeatConsumer
 from mastercontrol.broker.management import Management
 from mastercontrol.broker.pools import Pool, Pools
 from mastercontrol.broker.publisher import Publisher
@@ -38,6 +39,7 @@ from mastercontrol.engine.ports import (
     EpochStore,
     OnConnected,
     OnDelivery,
+    OnHeartbeat,
     TopologyConflict,
     Unroutable,
 )
@@ -76,6 +78,7 @@ class RabbitBroker:
         on_delivery: OnDelivery,
         on_connected: OnConnected,
         on_lost: OnLost | None = None,
+        on_heartbeat: OnHeartbeat | None = None,
         settings: BrokerSettings | None = None,
         new_epoch: Callable[[], str] = lambda: secrets.token_hex(4),
         jitter: Callable[[float, float], float] = random.uniform,
@@ -84,6 +87,7 @@ class RabbitBroker:
         self._parameters = _parameters(url, self._settings)
         self._epochs = epochs
         self._on_delivery, self._on_connected, self._on_lost = on_delivery, on_connected, on_lost
+        self._on_heartbeat = on_heartbeat or _unheard
         self._new_epoch, self._jitter = new_epoch, jitter
         address = BrokerAddress.parse(url)
         self._management = _management(management_url, address, self._settings)
@@ -91,6 +95,7 @@ class RabbitBroker:
         self._depths = Depths(self._management, self._settings, self._session)
         self._link: _Link | None = None
         self._consumer: ResultConsumer | None = None
+        self._heartbeats: HeartbeatConsumer | None = None
         self._running: asyncio.Task[None] | None = None
         self._closing = False
         self._attempts = 0
@@ -180,6 +185,12 @@ class RabbitBroker:
     async def depths(self) -> dict[Pool, Depth] | None:
         """The depths of all declared pools in one go; those that are not known are left out, None: none is known."""
         return await self._depths.all(tuple(self._pools.limits))
+
+    async def heard_all(self) -> bool:
+        """See `engine.ports.Broker`."""
+        if self._link is None or self._heartbeats is None:
+            return False
+        return await self._heartbeats.heard_all(self._settings.echo_seconds)
 
     async def worker_url(self, namespace: str, pool: str) -> str:
         """See `engine.ports.Broker`. The same URL each time, as long as the operator's password stays."""
@@ -271,11 +282,17 @@ class RabbitBroker:
     async def _consume(self, link: _Link) -> str:
         """Hand results out until something of this connection ends; the reason."""
         try:
+            heartbeats = await HeartbeatConsumer.start(link.session, self._on_heartbeat)
             consumer = await ResultConsumer.start(link.session, self._settings.prefetch, self._on_delivery, link.epoch)
         except ChannelClosed as error:
             return str(error)
-        self._consumer = consumer
-        ends: tuple[asyncio.Future[Any], ...] = (link.session.ended, link.publisher.ended, consumer.ended)
+        self._consumer, self._heartbeats = consumer, heartbeats
+        ends: tuple[asyncio.Future[Any], ...] = (
+            link.session.ended,
+            link.publisher.ended,
+            consumer.ended,
+            heartbeats.ended,
+        )
         done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         return "; ".join(sorted({str(end.result()) for end in done}))
 
@@ -284,6 +301,10 @@ class RabbitBroker:
             callback(text)
         except Exception:
             log.exception("a listener for the state of the broker's connection failed")
+
+
+def _unheard(_message_id: str | None, _body: bytes) -> None:
+    """Nobody wants to know of heartbeats."""
 
 
 def _parameters(url: str, settings: BrokerSettings) -> pika.URLParameters:

@@ -35,6 +35,9 @@ class BrokerSettings:
     reconnect_max_seconds: float = 15.0
     """The longest wait before a new attempt to connect."""
 
+    echo_seconds: float = 2.0
+    """How long an echo through the broker may take before heartbeats are taken to be delayed."""
+
     drain_seconds: float = 5.0
     """How long `close` waits for confirms that are outstanding."""
 

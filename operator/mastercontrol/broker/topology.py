@@ -26,6 +26,9 @@ DEAD_EXCHANGE: Final = "mcp.dead"
 DEAD_RESULTS_QUEUE: Final = "mcp.dead.results"
 DEAD_RESULTS_KEY: Final = "results"  # no pool has this key: theirs contain a dot
 EPOCH_QUEUE_PREFIX: Final = "mcp.epoch."
+HEARTBEATS_QUEUE_PREFIX: Final = "mcp.heartbeats."
+HEARTBEATS_KEPT: Final = 10_000
+"""Heartbeats that wait for an operator that does not keep up; the oldest are dropped beyond it."""
 DEAD_LETTERS_KEPT: Final = 1000
 """Messages that a dead-letter queue keeps for people to look at; the oldest are dropped beyond it."""
 
@@ -88,6 +91,11 @@ def dead_pool_queue(namespace: str, pool: str) -> str:
 def epoch_queue(epoch: str) -> str:
     """The queue whose presence says that the broker still has the data of that epoch."""
     return EPOCH_QUEUE_PREFIX + epoch
+
+
+def heartbeats_queue(connection: str) -> str:
+    """The queue of the heartbeats that one connection of an operator hears: classic, exclusive to it, gone with it."""
+    return HEARTBEATS_QUEUE_PREFIX + connection
 
 
 def epoch_declaration(epoch: str) -> Queue:

@@ -68,6 +68,7 @@ class Session:
         self.broker = MemoryBroker(
             on_delivery=self._deliver,
             on_connected=self._connected,
+            on_heartbeat=self._hear,
         )
         self.pools = Pools()
         self._ready = asyncio.Event()
@@ -111,6 +112,9 @@ class Session:
 
     def _deliver(self, delivery: Delivery) -> None:
         self.engine.deliver(delivery)
+
+    def _hear(self, message_id: str | None, body: bytes) -> None:
+        self.engine.hear(message_id, body)
 
     def _connected(self, epoch: str) -> None:
         self._ready.set()

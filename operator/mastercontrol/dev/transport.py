@@ -57,6 +57,11 @@ class MemoryTransport:
         except BrokerUnavailable as error:
             raise NotConfirmed(str(error)) from error
 
+    def beat(self, message_id: str, step: str, body: bytes, headers: Mapping[str, str]) -> bool:
+        """See `Transport.beat`."""
+        del step, headers
+        return self._broker.publish_heartbeat(message_id, body)
+
     async def stop_consuming(self) -> None:
         """See `Transport.stop_consuming`."""
         if self._consumer is not None:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from mastercontrol.api.job import ActiveStep, Job, JobError, JobStatus, Outcome
 from mastercontrol.api.names import ConditionType, Phase, Reason, ResultReason
 from mastercontrol.api.operation import Operation, OperationType
-from mastercontrol.engine import moves, operations
+from mastercontrol.engine import moves, operations, silence
 from mastercontrol.engine.facts import Decision, Facts, Kept, Missing, NewChild, Note, Result, Verdict
 from mastercontrol.engine.flow import Flow
 from mastercontrol.engine.moves import status_bytes
@@ -66,6 +66,8 @@ class _Turn:
         self.read_again = False
         self.children: Children | None = None  # there is one as long as there is a flow
         self.create: tuple[NewChild, ...] = ()
+        self.shown = silence.Shown(self.was)
+        self.listen = False
 
     def run(self, results: Sequence[Result]) -> None:
         if not self.status.ended:
@@ -86,12 +88,16 @@ class _Turn:
             stamp = self.sender.send_due(self.status.broker_epoch)
             self.status = replace(self.status, broker_epoch=stamp)
         self._absorb()
+        self.shown = silence.shown(self.was, self.status, self.facts)
+        self.status = self.shown.status
         if self.status.sequence > 0 and not self.status.ended:
             self._explain()
 
     def decision(self) -> Decision:
         if self.read_again:
             return Decision(read_again=True)
+        if self.listen:
+            return Decision(listen=True)
         if self.status != self.was:
             self.status = replace(self.status, observed_generation=self.job.generation)
             self._bound_size()
@@ -104,6 +110,7 @@ class _Turn:
             wake_at=self._wake_at(),
             delete=self._life_is_over(),
             create=self.create if self.flow is not None else (),
+            shows_heartbeats=self.shown.changed,
         )
 
     # -- the spec: cancel and suspend
@@ -394,12 +401,13 @@ class _Turn:
             if flow.ended or flow.active.get(entry.path) != entry:
                 continue  # it moved already in this turn
             overdue = entry.deadline is not None and entry.deadline <= self.facts.now
-            if entry.dispatched_at is not None and not overdue:
+            silent = silence.is_silent(entry, self.was, self.facts)
+            if entry.dispatched_at is not None and not overdue and not silent:
                 continue  # it is with its worker
             come = entry.not_before is not None and entry.not_before <= self.facts.now
             match flow.definition.find(entry.path):
-                case TaskState() if self._is_late(entry):
-                    flow.fail(entry, StepError(Reason.STEP_TIMEOUT, "no result before its deadline"))
+                case TaskState() if silent or self._is_late(entry):
+                    self._time_out(flow, entry)
                 case SignalState(signal=name):
                     self._signal(flow, entry, name, overdue=overdue)
                 case SubJobState() if self._is_late(entry):
@@ -413,6 +421,14 @@ class _Turn:
             flow.due.clear()
         if self.sender is not None:
             self.sender.drop_answered()
+
+    def _time_out(self, flow: Flow, entry: ActiveStep) -> None:
+        if self._is_late(entry):
+            flow.fail(entry, StepError(Reason.STEP_TIMEOUT, "no result before its deadline"))
+        elif self.facts.heard.complete:
+            flow.fail(entry, silence.error(entry, self.facts), silence.worker(entry, self.facts))
+        else:
+            self.listen = True
 
     def _late_at(self, entry: ActiveStep) -> dt.datetime | None:
         """When a step is to be given up for its deadline; None: not by time alone.
@@ -500,6 +516,8 @@ class _Turn:
         if self.status.ended:
             return self._end_of_life()
         times = [self._late_at(a) for a in self.status.active]
+        times += [silence.silent_at(a, self.status, self.facts) for a in self.status.active]
+        times.append(self.shown.look_at)
         if self._of_older_epoch():
             times.append(self.facts.now)
         if not self._suspended:
@@ -535,6 +553,11 @@ class _Turn:
         size, limit = status_bytes(self.status), self.facts.limits.status_bytes
         if size <= limit:
             return
+        for smaller in silence.cut_down(self.status):  # a heartbeat must not fail a job
+            self.status = smaller
+            self._explain()
+            if status_bytes(self.status) <= limit:
+                return
         message = f"the status would have {size} bytes, the limit is {limit}"
         if self.job.asked:
             self._take_back(message)

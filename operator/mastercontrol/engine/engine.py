@@ -20,6 +20,7 @@ from mastercontrol.api.names import API_VERSION, KIND_JOB, Reason, ResultReason
 from mastercontrol.api.values import InvalidObject
 from mastercontrol.engine.family import Family
 from mastercontrol.engine.gate import Gate
+from mastercontrol.engine.heartbeats import Hearing
 from mastercontrol.engine.inbox import Addressed, JobKey, Malformed, read_delivery
 from mastercontrol.engine.mailbox import Cell, Letter, Mailboxes
 from mastercontrol.engine.ports import BrokerError, Delivery, Forbidden, RawObject, Rejected, StoreError
@@ -62,6 +63,7 @@ class Engine:
         self.gate = Gate(self._wake, self._list_for_gate, self.mailboxes.jobs_of, leads)
         self._listings: dict[str, Listing] = {}
         self._family = Family(self.mailboxes, outside.jobs, self.observe, self._want)
+        self._hearing = Hearing(watched)
 
     # -- what can move a Job
 
@@ -121,10 +123,24 @@ class Engine:
                     cell.must_read = True
                 self._want(cell)
 
+    def hear(self, message_id: str | None, body: bytes) -> None:
+        """The broker handed out a heartbeat."""
+        now = self.outside.clock()
+        taken = self._hearing.take(message_id, body, self.mailboxes, now)
+        if taken is None:
+            return
+        cell, at_once = taken
+        look_at = cell.heartbeats.look_at(now, self.outside.limits.heartbeat_seconds)
+        if at_once:
+            self._want(cell)
+        elif look_at is not None and not cell.running:  # a turn under way looks when it ends
+            self._wake_by(cell, (look_at - now).total_seconds())
+
     def connected(self, epoch: str) -> None:
         """The broker is there (again): every Job may have something to send."""
         log.info("broker epoch %s: looking at all jobs", epoch)
         self._late_from = self.outside.clock() + dt.timedelta(seconds=REDELIVERY_SECONDS)
+        self._hearing.connected(epoch, self._late_from, self.mailboxes)
         for cell in self.mailboxes:
             self._want(cell)
 
@@ -182,8 +198,11 @@ class Engine:
     async def _turn(self, cell: Cell) -> None:
         cell.cancel_timer()
         letters = cell.drain()
+        self._hearing.found(cell)
         try:
-            outcome = await take_turn(cell, letters, self.outside, self.gate, self._late_from, self._family)
+            outcome = await take_turn(
+                cell, letters, self.outside, self.gate, self._late_from, self._family, self._hearing.attention
+            )
         except (StoreError, BrokerError, Contended) as error:
             if isinstance(error, Rejected) and cell.job is not None and cell.failures == 0:
                 self.outside.reporter.warn(job_reference(cell.job), Reason.WRITE_REJECTED.value, str(error))
@@ -242,8 +261,12 @@ class Engine:
         self.mailboxes.index(job)
         for pool in self.mailboxes.set_outstanding(cell, outcome.pools):
             self.outside.pools.poke(cell.key[0], pool)
-        if outcome.wake_at is not None:
-            self._wake_in(cell, (outcome.wake_at - self.outside.clock()).total_seconds())
+        now = self.outside.clock()
+        cell.heartbeats.keep(job.status)
+        look_at = cell.heartbeats.look_at(now, self.outside.limits.heartbeat_seconds)
+        wake_at = min((t for t in (outcome.wake_at, look_at) if t is not None), default=None)
+        if wake_at is not None:
+            self._wake_in(cell, (wake_at - now).total_seconds())
 
     def _wake_in(self, cell: Cell, seconds: float) -> None:
         cell.cancel_timer()
@@ -284,6 +307,11 @@ class Engine:
             del self._listings[namespace]
             self.gate.listed(namespace)
             return
+
+    def _wake_by(self, cell: Cell, seconds: float) -> None:
+        """Wake it in so many seconds, if nothing does so before."""
+        if cell.timer is None or cell.timer.when() > asyncio.get_running_loop().time() + seconds:
+            self._wake_in(cell, seconds)
 
     def _complain(self, raw: RawObject, error: InvalidObject) -> None:
         log.warning("a Job that its schema should have refused: %s", error)

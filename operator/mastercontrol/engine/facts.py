@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from mastercontrol.api.job import Job, JobStatus
 from mastercontrol.api.names import Reason, ResultReason
@@ -44,10 +45,36 @@ class Missing:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds of what is kept in a status."""
+    """Bounds of what is kept in a status. `heartbeat_seconds` is the time between two writes for heartbeats alone."""
 
     history: int = 20
     status_bytes: int = 256 * 1024
+    heartbeat_seconds: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """When a step was last heard of, and what was heard. `waiting`: that its worker gave it back to its queue."""
+
+    at: dt.datetime
+    worker: str = ""
+    progress: Any = None
+    waiting: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What is known of a Job's steps from their heartbeats, the newest of each by sequence and attempt.
+
+    `since` is from when on no heartbeat was missed, None: always. `complete` says that the broker has handed out all
+    that it had when this was asked: until then a step is not called silent. `show_from` is when heartbeats may next be
+    the only reason for a write, None: any time.
+    """
+
+    known: Mapping[tuple[int, int], Heartbeat] = field(default_factory=dict)
+    since: dt.datetime | None = None
+    complete: bool = False
+    show_from: dt.datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +140,7 @@ class Facts:
     place: Place | None = None
     children: Mapping[str, ChildState] = field(default_factory=dict)
     parent: Job | NoParent | None = None
+    heard: Heard = Heard()
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +181,8 @@ class Decision:
 
     `status` None: nothing to write. `verdicts` stand in the order of the results. `wake_at` is when time alone can
     move the Job next. `delete`: its time to live is over. `read_again`: decide once more with a fresh read.
+    `listen`: decide once more when all heartbeats that were sent have been heard. `shows_heartbeats`: `status` has some
+    that the one before has not.
     """
 
     status: JobStatus | None = None
@@ -164,3 +194,5 @@ class Decision:
     delete: bool = False
     read_again: bool = False
     create: tuple[NewChild, ...] = ()
+    listen: bool = False
+    shows_heartbeats: bool = False

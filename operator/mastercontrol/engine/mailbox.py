@@ -14,6 +14,7 @@ from typing import Final
 from mastercontrol import metrics
 from mastercontrol.api.job import Job
 from mastercontrol.engine.facts import Result
+from mastercontrol.engine.heartbeats import Heartbeats
 from mastercontrol.engine.inbox import JobKey
 from mastercontrol.engine.ports import Delivery
 
@@ -54,6 +55,7 @@ class Cell:
     pools: tuple[str, ...] = ()
     children: dict[str, str] = field(default_factory=dict)
     told: dict[str, Job] = field(default_factory=dict)
+    heartbeats: Heartbeats = field(default_factory=Heartbeats)
 
     def knows(self, uid: str, resource_version: int) -> bool:
         """Whether this version of the object, or a newer one, is known."""
@@ -71,6 +73,7 @@ class Cell:
                 return False
             self.confirmed.clear()
             self.resend.clear()
+            self.heartbeats.reset()
         self.job = job
         return True
 

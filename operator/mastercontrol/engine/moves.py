@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 MESSAGE_CHARS = 1024
 """The longest message of a handler that a history entry or a condition carries; status.error has it longer."""
+PROGRESS_CHARS = 80
+"""How much of a step's progress the line about the job shows; its entry in `active` has it all."""
 WORKER_CHARS = 253
 """The longest identity of a worker that is kept: that of a pod's name."""
 
@@ -142,13 +144,22 @@ def explained(status: JobStatus, definition: Definition, now: dt.datetime) -> Jo
     match state:
         case TaskState(pool=pool) if entry.dispatched_at is not None:
             attempt = f", attempt {entry.attempt}" if entry.attempt > 1 else ""
-            text = f"{entry.path} is with pool {pool}{attempt}"
+            text = f"{entry.path} is with pool {pool}{attempt}{_progress(entry.progress)}"
             return replace(status.without_condition(ConditionType.WAITING), message=text)
         case SignalState(signal=signal):
             until = f" until {format_time(entry.deadline)}" if entry.deadline else ""
             return wait(status, Reason.SIGNAL, f"{entry.path} waits for the signal {signal!r}{until}", now)
         case _:
             return replace(status.without_condition(ConditionType.WAITING), message=f"{entry.path} is next")
+
+
+def _progress(progress: Any) -> str:
+    """What a worker reported, in a few words."""
+    if progress is None:
+        return ""
+    text = progress if isinstance(progress, str) else json.dumps(progress, ensure_ascii=False)
+    words = " ".join(text.split())
+    return f": {words if len(words) <= PROGRESS_CHARS else words[: PROGRESS_CHARS - 1] + '…'}"
 
 
 def _for_time(status: JobStatus, entry: ActiveStep, state: State, now: dt.datetime) -> JobStatus:

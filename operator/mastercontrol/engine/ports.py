@@ -225,6 +225,13 @@ class Broker(Protocol):
         """Messages of the pool's queue; None when it can't be known now."""
         ...
 
+    async def heard_all(self) -> bool:
+        """Whether all heartbeats that the broker had when this is called have been handed on.
+
+        False: it can't be said, as there is no connection, or an alarm, or no answer within a moment.
+        """
+        ...
+
     async def worker_url(self, namespace: str, pool: str) -> str:
         """The AMQP URL for the pool's workers: a user that may read this pool's queue and write results only.
 
@@ -235,6 +242,9 @@ class Broker(Protocol):
 
 OnDelivery = Callable[[Delivery], None]
 """Called on the event loop for each result. Must not block."""
+
+OnHeartbeat = Callable[[str | None, bytes], None]
+"""Called on the event loop for each heartbeat, with message id and body. There is nothing to settle. Must not block."""
 
 OnConnected = Callable[[str], None]
 """Called on the event loop after each (re)connection, with the epoch, before the first delivery."""

@@ -140,5 +140,8 @@ class Sender:
         ref = JobRef(self.job.namespace, self.job.name, self.job.uid)
         # It was evaluated when the state was entered, and its block stands still since.
         data = self.flow.scopes.input(entry.path)
-        step = StepMessage(self.id(entry), ref, name_of(entry.path), entry.attempt, data, deadline)
+        beat = task.heartbeat_seconds
+        step = StepMessage(
+            self.id(entry), ref, name_of(entry.path), entry.attempt, data, deadline, heartbeat_seconds=beat
+        )
         return Dispatch(task.pool, step)

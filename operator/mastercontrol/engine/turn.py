@@ -22,6 +22,7 @@ from mastercontrol.engine.definitions import Definitions, Found
 from mastercontrol.engine.facts import Decision, Dispatch, Facts, Kept, Limits, Missing, NoParent, Note, Unusable
 from mastercontrol.engine.family import Family, waited_for
 from mastercontrol.engine.gate import Gate
+from mastercontrol.engine.heartbeats import Attention
 from mastercontrol.engine.mailbox import Cell, Letter
 from mastercontrol.engine.ports import (
     Broker,
@@ -80,15 +81,18 @@ async def take_turn(
     gate: Gate,
     late_from: dt.datetime | None,
     family: Family,
+    attention: Attention | None = None,
 ) -> Outcome:
     """Take one turn for the Job of a cell, with the results that came for it. `late_from`: see `Facts`.
+
+    `attention` begins anew where the turn finds that heartbeats do not come through.
 
     Every letter is settled or back in the cell when it returns. When it raises, none is settled.
 
     :raises StoreError, BrokerError, Contended: the turn did not get through.
     """
     began = time.perf_counter()
-    turn = _Turn(cell, list(letters), outside, gate, late_from, family)
+    turn = _Turn(cell, list(letters), outside, gate, late_from, family, attention or Attention())
     outcome = await turn.run()
     metrics.TURNS.observe(time.perf_counter() - began)
     return outcome
@@ -103,6 +107,7 @@ class _Turn:
         gate: Gate,
         late_from: dt.datetime | None,
         family: Family,
+        attention: Attention,
     ) -> None:
         self.cell = cell
         self.letters = letters
@@ -113,6 +118,8 @@ class _Turn:
         self.family = family
         self.created: dict[str, Unusable | None] = {}  # by dispatch id; None: it is there
         self.read_without_parent = False
+        self.attention = attention
+        self.listened = False
 
     async def run(self) -> Outcome:
         job = self.cell.job
@@ -124,8 +131,8 @@ class _Turn:
                 return Outcome(None)
             facts = await self._gather(job)
             decision = decide(job, [letter.result for letter in self.letters], facts)
-            if decision.read_again or self._lost_its_parent(facts):
-                job = await self._read()
+            if decision.read_again or decision.listen or self._lost_its_parent(facts):
+                job = await self._learn_more(job, decision)
                 continue
             if await self._create(decision):
                 continue  # not all can be: decide again
@@ -169,6 +176,15 @@ class _Turn:
         self.gate.observe(job)
         return job
 
+    async def _learn_more(self, job: Job, decision: Decision) -> Job | None:
+        """Read; or hear what is under way before a step is called silent. Else silence says nothing."""
+        if decision.read_again or not decision.listen:
+            return await self._read()
+        self.listened = await self.outside.broker.heard_all()
+        if not self.listened:
+            self.attention.begin(self.outside.clock())
+        return job
+
     async def _gather(self, job: Job) -> Facts:
         definition = await self._definition(job)
         unknown = [p for p in _pools_ahead(definition) if not self.outside.pools.known(job.namespace, p)]
@@ -190,6 +206,9 @@ class _Turn:
                 **{id_: why for id_, why in self.created.items() if why is not None},
             },
             parent=await self.family.parent(job),
+            heard=self.cell.heartbeats.heard(
+                self.attention.since, self.outside.limits.heartbeat_seconds, complete=self.listened
+            ),
         )
         if job.asked and job.status is not None and job.status.ended:
             workflow = await self.outside.definitions.current(job.namespace, job.spec.workflow)
@@ -244,6 +263,8 @@ class _Turn:
         if after.generation != job.generation:
             self.cell.wanted = True  # the user changed it meanwhile, and the watch will tell us nothing new
         self.gate.observe(after)
+        if decision.shows_heartbeats:
+            self.cell.heartbeats.shown_at = self.outside.clock()
         return after
 
     async def _act(self, decision: Decision) -> None:

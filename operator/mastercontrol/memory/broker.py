@@ -15,7 +15,7 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
-from mastercontrol.engine.ports import BrokerUnavailable, Depth, OnConnected, OnDelivery, Unroutable
+from mastercontrol.engine.ports import BrokerUnavailable, Depth, OnConnected, OnDelivery, OnHeartbeat, Unroutable
 from mastercontrol.memory.broker_data import BrokerData, Faults, Pool, PublishFault
 from mastercontrol.memory.deliveries import ResultDelivery, StepDelivery, WorkerConsumer
 from mastercontrol.memory.queues import Consumer, Message, Queue
@@ -35,12 +35,14 @@ class MemoryBroker:
         on_delivery: OnDelivery,
         on_connected: OnConnected,
         on_lost: Callable[[str], None] | None = None,
+        on_heartbeat: OnHeartbeat | None = None,
         prefetch: int = 256,
         publish_timeout_seconds: float = 10.0,
         new_epoch: Callable[[], str] | None = None,
     ) -> None:
         self.faults = Faults()
         self._on_delivery, self._on_connected, self._on_lost = on_delivery, on_connected, on_lost
+        self._on_heartbeat = on_heartbeat or (lambda _message_id, _body: None)
         self._prefetch = prefetch
         self._timeout = publish_timeout_seconds
         numbers = itertools.count(1)
@@ -122,6 +124,11 @@ class MemoryBroker:
         found = {pool: await self.depth(*pool) for pool in tuple(self._limits)}
         return {pool: depth for pool, depth in found.items() if depth is not None}
 
+    async def heard_all(self) -> bool:
+        """See `engine.ports.Broker`."""
+        await asyncio.sleep(0)
+        return self._results is not None
+
     async def worker_url(self, namespace: str, pool: str) -> str:
         """A URL that names the pool; workers in memory use `consume` instead."""
         self._require_connection()
@@ -147,6 +154,12 @@ class MemoryBroker:
             raise BrokerUnavailable("the broker is stopped")
         self._data.results.put(Message(message_id, body, headers=dict(headers or {})))
         await asyncio.sleep(0)
+
+    def publish_heartbeat(self, message_id: str | None, body: bytes) -> bool:
+        """Send a heartbeat, as a worker does; False: the broker is stopped. Without an operator nobody hears it."""
+        if self._up:
+            asyncio.get_running_loop().call_soon(self._hear, self._results, message_id, body)
+        return self._up
 
     # For people and tests: what is there, and what goes wrong
 
@@ -212,6 +225,10 @@ class MemoryBroker:
                 worker.detach()
 
     # Inside
+
+    def _hear(self, connection: Consumer | None, message_id: str | None, body: bytes) -> None:
+        if connection is not None and connection is self._results:
+            self._on_heartbeat(message_id, body)
 
     def _connect(self) -> None:
         if not self._up or self._closed or self._results is not None:

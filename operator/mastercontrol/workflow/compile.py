@@ -211,7 +211,13 @@ class _Compiler:
         if not POOL_NAME.match(pool):
             self.fault(f"{spec.path}.pool", f"{pool!r} is no name of a WorkerPool")
         retry, catch = self._retry(spec.retry), self._catch(spec.catch)
-        return TaskState(**common, pool=pool, timeout_seconds=spec.timeout_seconds, retry=retry, catch=catch)
+        limit, heartbeat = spec.timeout_seconds, spec.heartbeat_seconds
+        if limit is not None and heartbeat is not None and heartbeat >= limit:
+            text = f"write less than timeoutSeconds, which is {limit}, not {heartbeat}: it would never be noticed"
+            self.fault(f"{spec.path}.heartbeatSeconds", text)
+        return TaskState(
+            **common, pool=pool, timeout_seconds=limit, retry=retry, catch=catch, heartbeat_seconds=heartbeat
+        )
 
     def _sub_job(self, spec: StateSpec, common: dict[str, Any]) -> SubJobState:
         workflow = spec.workflow or ""

@@ -80,6 +80,7 @@ class TaskState(BaseState):
     timeout_seconds: int | None = None
     retry: tuple[RetryRule, ...] = ()
     catch: tuple[CatchRule, ...] = ()
+    heartbeat_seconds: int | None = None  # it fails when it is silent for longer; None: it need not report
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

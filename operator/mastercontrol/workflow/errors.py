@@ -11,6 +11,7 @@ from typing import Final
 ALL: Final = "States.ALL"
 TASK_FAILED: Final = "States.TaskFailed"
 TIMEOUT: Final = "States.Timeout"
+HEARTBEAT: Final = "States.HeartbeatTimeout"
 RUNTIME: Final = "States.Runtime"
 DATA_LIMIT: Final = "States.DataLimitExceeded"
 QUERY: Final = "States.QueryEvaluationError"
@@ -32,6 +33,10 @@ def matches(names: Iterable[str], code: str, *, of_task: bool) -> bool:
     if code in NEVER_CAUGHT:
         return False
     known = {code, ALIASES.get(code, code)}
+    if HEARTBEAT in known:
+        known.add(
+            TIMEOUT
+        )  # a step that is silent for too long is one that takes too long: the general name is for both
     for name in names:
         if name == ALL or name in known:
             return True

@@ -82,6 +82,7 @@ async def open_stage(node_url: str, api_url: str, vhost: str, admin: Admin) -> A
                 on_delivery=seen.on_delivery,
                 on_connected=seen.on_connected,
                 on_lost=seen.on_lost,
+                on_heartbeat=seen.on_heartbeat,
                 settings=settings,
             )
             stage = RealStage(broker, seen, store, proxy, admin, url, vhost)

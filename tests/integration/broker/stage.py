@@ -19,7 +19,7 @@ from contracts.broker import DEADLINE_SECONDS, Seen, connected_again, eventually
 from integration.broker.proxy import Proxy
 from mastercontrol.broker.adapter import RabbitBroker
 from mastercontrol.engine.ports import StoreUnavailable
-from mastercontrol_worker.contract import RESULTS_EXCHANGE, RESULTS_ROUTING_KEY, pool_queue
+from mastercontrol_worker.contract import HEARTBEATS_ROUTING_KEY, RESULTS_EXCHANGE, RESULTS_ROUTING_KEY, pool_queue
 
 
 class Admin:
@@ -149,6 +149,15 @@ class RealStage:
                 make: Any = pika.BasicProperties  # pika gives its arguments no types
                 properties = make(message_id=message_id, delivery_mode=2)
                 channel.basic_publish(RESULTS_EXCHANGE, RESULTS_ROUTING_KEY, body, properties, mandatory=True)
+
+        await asyncio.to_thread(send)
+
+    async def send_heartbeat(self, message_id: str, body: bytes = b"{}") -> None:
+        def send() -> None:
+            with open_blocking(self.url) as connection, connection.channel() as channel:
+                channel.confirm_delivery()
+                make: Any = pika.BasicProperties  # pika gives its arguments no types
+                channel.basic_publish(RESULTS_EXCHANGE, HEARTBEATS_ROUTING_KEY, body, make(message_id=message_id))
 
         await asyncio.to_thread(send)
 

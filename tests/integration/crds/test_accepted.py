@@ -59,6 +59,7 @@ STATES: dict[str, dict[str, Any]] = {
     "Task": {
         "pool": "p",
         "timeoutSeconds": 30,
+        "heartbeatSeconds": 10,
         "retry": {
             "rules": [{"errors": ["Busy"], "limit": 9, "jitter": "none"}, {"errors": ["States.ALL"], "limit": 0}],
             "limit": 1,

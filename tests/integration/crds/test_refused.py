@@ -49,6 +49,7 @@ NEEDED: dict[str, dict[str, Any]] = {
 FIELDS: dict[str, tuple[Any, tuple[str, ...]]] = {
     "pool": ("p", ("Task",)),
     "timeoutSeconds": (1, ("Task", "Signal", "SubJob")),
+    "heartbeatSeconds": (1, ("Task",)),
     "retry": ({}, ("Task", "Parallel", "Map", "SubJob")),
     "catch": ([], ("Task", "Signal", "Parallel", "Map", "SubJob")),
     "choices": (CHOICE["choices"], ("Choice",)),
@@ -199,6 +200,11 @@ WORKFLOWS: dict[str, tuple[dict[str, Any], str]] = {
     "no transition at all": ({**states({}), "maxTransitions": 0}, "should be greater than or equal to 1"),
     "too many transitions": ({**states({}), "maxTransitions": 1_000_001}, "should be less than or equal to 1000000"),
     "no time at all": (states({"timeoutSeconds": 0}), "should be greater than or equal to 1"),
+    "no time between heartbeats": (states({"heartbeatSeconds": 0}), "should be greater than or equal to 1"),
+    "heartbeats that come too late": (
+        states({"name": "a", "heartbeatSeconds": 30, "timeoutSeconds": 30}),
+        'state "a" would never be found silent. Write less for heartbeatSeconds than for timeoutSeconds.',
+    ),
     "a negative limit": (states({"retry": {"limit": -1}}), "should be greater than or equal to 0"),
     "too many attempts": (states({"retry": {"limit": 101}}), "should be less than or equal to 100"),
     "a back-off that shrinks": (states({"retry": {"backoffRate": 0.5}}), "should be greater than or equal to 1"),

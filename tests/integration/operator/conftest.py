@@ -100,7 +100,7 @@ class World:
             "MCP_QUEUE": f"mcp.pool.{self.namespace}.{pool}",
             "MCP_CONCURRENCY": "8",
             "MCP_WORKER_NAME": f"worker-{uuid.uuid4().hex[:6]}",
-            "PYTHONPATH": str(self.folder),
+            "PYTHONPATH": os.pathsep.join(filter(None, [str(self.folder), os.environ.get("PYTHONPATH")])),
         }
         command = [str(BIN / "mastercontrol-worker"), "--handlers", "chain_handlers"]
         return self._start(command, environ, f"worker-{len(self.processes)}")

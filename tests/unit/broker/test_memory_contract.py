@@ -76,6 +76,9 @@ class MemoryStage:
     async def send_result(self, message_id: str, body: bytes = b"{}") -> None:
         await self.broker.publish_result(message_id, body)
 
+    async def send_heartbeat(self, message_id: str, body: bytes = b"{}") -> None:
+        assert self.broker.publish_heartbeat(message_id, body)
+
     async def settled(self) -> None:
         """Answers arrive at once."""
 
@@ -108,6 +111,7 @@ async def stage() -> AsyncIterator[MemoryStage]:
         on_delivery=seen.on_delivery,
         on_connected=seen.on_connected,
         on_lost=seen.on_lost,
+        on_heartbeat=seen.on_heartbeat,
         publish_timeout_seconds=0.05,
     )
     await broker.start()
@@ -248,3 +252,15 @@ async def test_a_listener_that_fails_leaves_the_result_in_the_queue(caplog: pyte
     await eventually(lambda: "could not be taken in" in caplog.text)
     assert broker.results_waiting == 1
     await broker.close()
+
+
+async def test_a_broker_that_is_down_takes_no_heartbeat_and_one_without_an_operator_loses_it(
+    stage: MemoryStage,
+) -> None:
+    stage.broker.stop()
+    assert not stage.broker.publish_heartbeat("0b1c:1:1", b"{}")
+    stage.broker.resume()
+    assert stage.broker.publish_heartbeat("0b1c:2:1", b"{}"), "the broker is up, its operator is not yet"
+    await connected_again(stage.seen, 2)
+    assert await stage.broker.heard_all()
+    assert stage.seen.heartbeats == []

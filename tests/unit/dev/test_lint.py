@@ -248,3 +248,26 @@ def test_a_time_needs_no_quotes_as_for_kubectl(write: Write, lint: Lint) -> None
         "{name: b, type: Pass, input: 2030-01-31}]}\n"
     )
     assert lint(path) == (0, [])
+
+
+def test_heartbeats_that_come_too_late_to_be_noticed_are_found_in_their_line(write: Write, lint: Lint) -> None:
+    text = """\
+    spec:
+      states:
+      - name: all
+        type: Map
+        items: [1]
+        states:
+        - name: load
+          pool: p
+          timeoutSeconds: 60
+          heartbeatSeconds: 60
+      - {name: next, type: Pass, heartbeatSeconds: 5}
+    """
+    status, lines = lint(write(text, POOL))
+    assert status == 1
+    assert any("heartbeatSeconds" in line for line in lines)
+    status, lines = lint(write(text.replace(", heartbeatSeconds: 5", ""), POOL))
+    assert status == 1
+    (line,) = lines
+    assert line.startswith("all.yaml:13: spec.states[0].states[0].heartbeatSeconds: write less than timeoutSeconds")

@@ -15,6 +15,8 @@ from mastercontrol.engine.facts import (
     Decision,
     Ended,
     Facts,
+    Heard,
+    Heartbeat,
     Limits,
     Missing,
     NewChild,
@@ -114,6 +116,8 @@ class Run:
         self.resend: frozenset[str] = frozenset()
         self.late_from: dt.datetime | None = None
         self.limits = Limits()
+        self.known: dict[tuple[int, int], Heartbeat] = {}
+        self.heard = Heard(self.known, complete=True)
         self.fresh = False
         self.place: Place | None = None
         self.job = Job("shop", "order-1", UID, "1", 1, JobSpec("order", **{"input": {"sku": "A1"}, **spec}), None)
@@ -224,7 +228,14 @@ class Run:
             place=self.place,
             children=self.children,
             parent=self.parent,
+            heard=self.heard,
         )
+
+    def beat(self, path: str, progress: Any = None, *, worker: str = "worker-1", waiting: bool = False) -> Run:
+        """The worker of the step at a path is heard of, now."""
+        entry = self.at(path)
+        self.known[entry.seq, entry.attempt] = Heartbeat(self.now, worker, progress, waiting=waiting)
+        return self
 
     def decide(self, *results: Result) -> Decision:
         return decide(self.job, results, self.facts())

@@ -6,6 +6,7 @@ It keeps to the order of a turn (publish first, commit, publish, acknowledge) an
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -19,6 +20,8 @@ from mastercontrol.engine.facts import (
     Decision,
     Dispatch,
     Facts,
+    Heard,
+    Heartbeat,
     Kept,
     Limits,
     NewChild,
@@ -26,6 +29,7 @@ from mastercontrol.engine.facts import (
     Running,
 )
 from mastercontrol.engine.places import Admitted, Held, Place
+from mastercontrol.engine.silence import silent_at
 from mastercontrol.workflow.definition import COMPENSATE, ON_EXIT, Definition, SignalState, SubJobState, TaskState
 from mastercontrol_worker.contract import Failed, StepError, StepMessage, Succeeded
 from unit.engine.builders import UID, Run, stored
@@ -66,6 +70,9 @@ class Chaos:
         self.published: dict[str, tuple[str, str]] = {}  # dispatch id: path and message
         self.in_epoch: set[str] = set()
         self.silent: set[str] = set()  # dispatch ids whose worker never answers
+        self.frozen: dict[str, StepMessage] = {}  # of these, those whose worker began and reports nothing more
+        self.heard: dict[tuple[int, int], Heartbeat] = {}  # what this leader knows of those at work
+        self.heard_since = run.now
         self.wake_at = run.now
         self.turns = 0
         self.is_calm = False  # no more accidents
@@ -128,7 +135,8 @@ class Chaos:
             self._send_signals()
             if self.job is before and not self.queue and not self.answers and not accidents:
                 self._must_have_sent_all()
-                assert self._pass_time(), f"nothing moves the job any more: {self.job.status}"
+                moved = self._pass_time() or self._broker_finds_the_dead()
+                assert moved, f"nothing moves the job any more: {self.job.status}"
 
     def _work(self, index: int, *, keep: bool) -> None:
         """A worker takes a step and answers it, or does not."""
@@ -139,6 +147,12 @@ class Chaos:
             self.queue.remove(message)
         path = self.published[message.id][0]
         outcome = self.script(path, message.attempt, message.input)
+        if message.heartbeat_seconds is not None:
+            self._report(message)
+        if outcome == Failure("States.HeartbeatTimeout") and self.dice(2) == 0:
+            self.silent.add(message.id)
+            self.frozen[message.id] = message
+            return  # otherwise its own worker notices, and says so
         if outcome == Failure("Timeout"):
             self.silent.add(message.id)
             return
@@ -176,6 +190,10 @@ class Chaos:
             if accident == 9:  # it is, and nobody is told
                 raise _Accident
 
+    def _report(self, message: StepMessage) -> None:
+        _, seq, attempt = message.id.split(":")
+        self.heard[int(seq), int(attempt)] = Heartbeat(self.run.now, f"w{self.dice(3)}", {"page": self.dice(9)})
+
     def _pass_time(self) -> bool:
         """Until something is due, unless an answer that is still to come would be too late then."""
         if self.wake_at is None or self.wake_at < self.run.now:
@@ -185,10 +203,18 @@ class Chaos:
             answers = entry.dispatched_at is not None and self._id(entry) not in self.silent | self.endless
             if answers and entry.deadline is not None and entry.deadline <= self.wake_at:
                 return False
+            if answers and self._silent_by(entry, self.wake_at):
+                return False
             if self._awaits_a_signal(entry) and entry.deadline is not None and entry.deadline <= self.wake_at:
                 return False
         self.run.now = self.wake_at
         return True
+
+    def _silent_by(self, entry: ActiveStep, time: dt.datetime) -> bool:
+        """Whether a step whose answer is under way would count as silent by then."""
+        assert self.job.status is not None
+        at = silent_at(entry, self.job.status, self._facts())
+        return at is not None and at <= time
 
     def _send_signals(self) -> None:
         """For each Signal state that waits, one signal of its name, if anybody sends those."""
@@ -224,6 +250,20 @@ class Chaos:
         self.confirmed.clear()
         self.resend.clear()
         self.answers = [replace_epoch(a, self.epoch) for a in self.answers]
+        self._hear_anew()
+
+    def _hear_anew(self) -> None:
+        """Another connection: what was heard before is not known, or not known to be new."""
+        self.heard.clear()
+        self.heard_since = self.run.now
+
+    def _broker_finds_the_dead(self) -> bool:
+        """A worker that is frozen does not keep its connection: its step is handed out again."""
+        found = [m for id_, m in self.frozen.items() if id_ in self.silent]
+        self.queue += found
+        self.silent -= self.frozen.keys()
+        self.frozen.clear()
+        return bool(found)
 
     def _lose_the_broker(self) -> None:
         """All messages are gone, but for answers that workers or the leader hold."""
@@ -232,6 +272,8 @@ class Chaos:
         self.queue.clear()
         self.in_epoch.clear()
         self.silent.clear()
+        self.frozen.clear()
+        self._hear_anew()
         kept = []
         for answer in self.answers:
             match self.dice(3):
@@ -253,6 +295,10 @@ class Chaos:
         decision = decide(self.job, results, seen)
         if decision.read_again:
             decision = decide(self.job, results, replace(seen, fresh=True))
+        if decision.listen:
+            seen = replace(seen, fresh=seen.fresh or decision.read_again, heard=replace(seen.heard, complete=True))
+            decision = decide(self.job, results, seen)
+        assert not decision.listen
         status = decision.status or self.job.status
         try:
             self._create(decision, accidents=accidents)
@@ -282,6 +328,7 @@ class Chaos:
             limits=Limits(history=100_000, status_bytes=10**9),
             place=self._place(),
             children=self.children,
+            heard=Heard(dict(self.heard), self.heard_since),
         )
 
     def _place(self) -> Place | None:

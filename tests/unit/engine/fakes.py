@@ -310,6 +310,8 @@ class FakeBroker:
         self.gate = asyncio.Event()
         self.gate.set()
         self.depths: dict[str, Depth | None] = {}
+        self.hears_all = True
+        self.before_echo: Callable[[], object] = lambda: None
 
     async def publish(self, namespace: str, pool: str, message: StepMessage) -> None:
         assert namespace == message.job.namespace
@@ -338,6 +340,12 @@ class FakeBroker:
         await asyncio.sleep(0)
         assert namespace == "shop"
         return self.depths.get(pool, Depth(0, 0, 1))
+
+    async def heard_all(self) -> bool:
+        await asyncio.sleep(0)
+        self.before_echo()
+        self.journal.append("echo" if self.hears_all else "no echo")
+        return self.hears_all
 
     async def worker_url(self, namespace: str, pool: str) -> str:
         raise AssertionError((namespace, pool))

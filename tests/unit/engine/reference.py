@@ -327,7 +327,7 @@ def _by_itself(state: StateSpec, env: Env) -> Outcome:
 def _matches(names: tuple[str, ...], failure: Failure) -> bool:
     if failure.code in {"States.Runtime", "MaxTransitionsExceeded"}:
         return False
-    is_timeout = failure.code in {"Timeout", "States.Timeout"}
+    is_timeout = failure.code in {"Timeout", "States.Timeout", "States.HeartbeatTimeout"}
     return any(
         name in {"States.ALL", failure.code}
         or (name == "States.Timeout" and is_timeout)

@@ -31,7 +31,7 @@ SIGNALS = {"go": {"by": "hand"}}
 OUTPUTS: list[Any] = [1, "text", None, [1, 2], {"k": {"n": 1}}, [], {"list": ["a"]}]
 
 
-def script_of(seed: int, bad: int, limits: dict[str, int | None]) -> Script:
+def script_of(seed: int, bad: int, limits: dict[str, int | None], reporting: frozenset[str]) -> Script:
     """What each step does: always the same for the same step, attempt and input. Of ten, `bad` go wrong."""
 
     def script(path: str, attempt: int, data: Any) -> Outcome:
@@ -41,6 +41,8 @@ def script_of(seed: int, bad: int, limits: dict[str, int | None]) -> Script:
         wrong = [Failure("A"), Failure("B"), Failure("A", lasting=True)]
         if limits[path.rpartition(".")[2]] is not None:
             wrong.append(Failure("Timeout"))
+        if path.rpartition(".")[2] in reporting:
+            wrong.append(Failure("States.HeartbeatTimeout"))
         return dice.choice(wrong)
 
     return script
@@ -106,7 +108,9 @@ def test_the_engine_and_the_reference_come_to_the_same_end(
     parsed = parse_spec(spec)
     definition = compile_workflow("order", parsed)
     assert isinstance(definition, Definition), definition
-    script = script_of(seed, bad, timeouts(parsed.states))
+    closing = parsed.on_exit.states if parsed.on_exit is not None else ()
+    reporting = frozenset(t.name for t in definition.tasks() if t.heartbeat_seconds is not None)
+    script = script_of(seed, bad, timeouts((*parsed.states, *closing)), reporting)
     try:
         allowed = {expected(o) for o in outcomes(parsed, INPUT, script, SIGNALS)}
     except TooAmbiguous:

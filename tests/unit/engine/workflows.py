@@ -12,7 +12,16 @@ from hypothesis import strategies as st
 State = dict[str, Any]
 
 MOST_NESTED = 3
-ERRORS = ("A", "B", "Timeout", "States.ALL", "States.TaskFailed", "States.Timeout", "States.QueryEvaluationError")
+ERRORS = (
+    "A",
+    "B",
+    "Timeout",
+    "States.ALL",
+    "States.TaskFailed",
+    "States.Timeout",
+    "States.QueryEvaluationError",
+    "States.HeartbeatTimeout",
+)
 INPUT = {"n": 1, "list": [3, 1, 2], "none": [], "deep": {"a": [{"b": None}]}, "yes": True}
 
 
@@ -128,6 +137,8 @@ class _Author:
         state: State = {"pool": "p", "retry": self.retry()}
         if self.chance(3):
             state["timeoutSeconds"] = self.draw(st.sampled_from([4, 9]))
+        if self.chance(4):
+            state["heartbeatSeconds"] = 3
         return state
 
     def retry(self) -> State:

@@ -12,6 +12,7 @@ from mastercontrol.engine.facts import Limits
 from mastercontrol.engine.ports import RawObject
 from mastercontrol.engine.turn import Outside
 from mastercontrol_worker.contract import Failed, ResultMessage, StepError, StepMessage, Succeeded
+from mastercontrol_worker.heartbeat import Beat, HeartbeatMessage
 from unit.engine.fakes import (
     FakeBroker,
     FakeClock,
@@ -103,6 +104,10 @@ class World:
         delivery = self.broker.deliver(message.id, ResultMessage.of(message, outcome, "w").encode())
         self.engine.deliver(delivery)
         return delivery
+
+    def beat(self, message: StepMessage, progress: Any = None, *, worker: str = "w", beat: Beat = Beat.ALIVE) -> None:
+        """A worker reports, and the broker hands that to the engine."""
+        self.engine.hear(message.id, HeartbeatMessage.of(message, beat, worker, progress).encode())
 
     def work(self) -> int:
         """A worker does all that lies in the queues; how many steps."""

@@ -109,6 +109,7 @@ def test_every_error_code_of_the_contract_is_listed() -> None:
         contract.RESULT_NOT_JSON,
         contract.EXIT_CODE,
         contract.DELIVERY_LIMIT,
+        contract.HEARTBEAT_TIMEOUT,
     }
     listed = set(tables(STATUS, "Error codes"))
     assert codes <= listed
@@ -140,6 +141,6 @@ def test_what_becomes_of_results_is_listed() -> None:
 def test_queues_and_exchanges_listed_are_those_declared() -> None:
     declared = [*topology.base((4, 0)), *topology.for_pool("<namespace>", "<pool>"), topology.epoch_declaration("<id>")]
     queues = {item.name for item in declared if isinstance(item, topology.Queue)}
-    assert set(tables(TOPOLOGY, "Queues")) == queues
+    assert set(tables(TOPOLOGY, "Queues")) == queues | {topology.heartbeats_queue("<id>")}
     exchanges = {item.name for item in declared if isinstance(item, topology.Exchange)}
     assert set(tables(TOPOLOGY, "Exchanges")) == exchanges

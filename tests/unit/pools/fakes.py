@@ -221,6 +221,9 @@ class Broker:
         self.calls["depth"] += 1
         return self.depths.get(pool, Depth(0, 0, 0))
 
+    async def heard_all(self) -> bool:
+        raise AssertionError("the pool controller hears no heartbeats")
+
     async def worker_url(self, namespace: str, pool: str) -> str:
         self.calls["user"] += 1
         self._check()

@@ -17,6 +17,7 @@ from mastercontrol_worker.config import VARIABLES
 from mastercontrol_worker.contract import (
     DELIVERY_LIMIT,
     EXIT_CODE,
+    HEARTBEAT_TIMEOUT,
     MAX_CODE_CHARS,
     MAX_DEPTH,
     MAX_MESSAGE_CHARS,
@@ -78,6 +79,8 @@ GOOD_STEPS = {
     "null deadline": STEP | {"deadline": None},
     "deadline with offset and fraction": STEP | {"deadline": "2026-01-01T00:00:00.123456+02:00"},
     "attempt written as a float": STEP | {"attempt": 2.0},
+    "heartbeats": STEP | {"heartbeatSeconds": 30},
+    "null for heartbeats": STEP | {"heartbeatSeconds": None},
     "a field of the future": STEP | {"colour": "red"},
 }
 BAD_STEPS = {
@@ -100,6 +103,9 @@ BAD_STEPS = {
     "deadline a number": STEP | {"deadline": 1767225600},
     "deadline without zone": STEP | {"deadline": "2026-01-01T00:00:00"},
     "deadline a date": STEP | {"deadline": "2026-01-01"},
+    "heartbeats without end": STEP | {"heartbeatSeconds": 0},
+    "heartbeats true": STEP | {"heartbeatSeconds": True},
+    "heartbeats a text": STEP | {"heartbeatSeconds": "30"},
 }
 GOOD_RESULTS = {
     "succeeded": SUCCEEDED,
@@ -293,15 +299,16 @@ HOW_TO = Path(__file__).parents[3] / "docs" / "how-to" / "write-a-worker.md"
 
 
 def test_the_examples_of_the_reference_page_fit_the_schemas() -> None:
-    step, result = (json.loads(text) for text in re.findall(r"```json\n(.*?)```", REFERENCE.read_text(), re.DOTALL))
-    STEP_SCHEMA.validate(step)
-    RESULT_SCHEMA.validate(result)
+    shown = [json.loads(text) for text in re.findall(r"```json\n(.*?)```", REFERENCE.read_text(), re.DOTALL)]
+    for body, file in zip(shown, ("step", "result", "heartbeat"), strict=True):
+        schema(f"{file}.json").validate(body)
 
 
 def test_the_reference_page_tells_every_code_and_every_field() -> None:
     text = REFERENCE.read_text()
-    codes = (STEP_FAILED, STEP_UNKNOWN, STEP_TIMEOUT, RESULT_TOO_LARGE, RESULT_NOT_JSON, EXIT_CODE, DELIVERY_LIMIT)
-    fields = {*_schema("step.json")["properties"], *_schema("result.json")["properties"]}
+    codes = [STEP_FAILED, STEP_UNKNOWN, STEP_TIMEOUT, RESULT_TOO_LARGE, RESULT_NOT_JSON, EXIT_CODE, DELIVERY_LIMIT]
+    codes.append(HEARTBEAT_TIMEOUT)
+    fields = {name for file in ("step", "result", "heartbeat") for name in _schema(f"{file}.json")["properties"]}
     assert [word for word in (*codes, *fields) if f"`{word}`" not in text] == []
 
 

@@ -211,9 +211,7 @@ async def test_an_abandoned_program_is_killed(tmp_path: Path) -> None:
 
 
 def test_a_program_abandoned_before_it_began_does_not_run(tmp_path: Path) -> None:
-    step = _ProgramStep(
-        ["touch", str(tmp_path / "ran")], {}, None, Context(JobRef("a", "b", "u"), "s", 1, "u:1:1").logger
-    )
+    step = _ProgramStep(["touch", str(tmp_path / "ran")], {}, None, Context(JobRef("a", "b", "u"), "s", 1, "u:1:1"))
     step.kill()
     assert isinstance(step.run(), GivenBack)
     assert not (tmp_path / "ran").exists()

@@ -115,3 +115,19 @@ def test_the_revision_is_named_by_the_content() -> None:
 )
 def test_what_a_type_has_no_use_for_is_a_fault(state: StateSpec, field: str) -> None:
     assert any(f.startswith(f"spec.states[1].{field}: ") for f in faults(A, state))
+
+
+@pytest.mark.parametrize(("heartbeat", "limit", "is_fault"), [(29, 30, False), (30, 30, True), (31, 30, True)])
+def test_heartbeats_have_to_come_more_often_than_the_step_is_too_late(
+    heartbeat: int, limit: int, *, is_fault: bool
+) -> None:
+    state = replace(A, heartbeat_seconds=heartbeat, timeout_seconds=limit)
+    if not is_fault:
+        assert next(compiled(state).tasks()).heartbeat_seconds == heartbeat
+        return
+    text = f"write less than timeoutSeconds, which is 30, not {heartbeat}: it would never be noticed"
+    assert faults(state) == (f"spec.states[0].heartbeatSeconds: {text}",)
+
+
+def test_a_step_may_have_to_report_without_a_limit() -> None:
+    assert next(compiled(replace(A, heartbeat_seconds=30)).tasks()).timeout_seconds is None
