@@ -116,7 +116,7 @@ class Leader:
         )
         directory.controller = self.pools
         self.schedules = ScheduleController(self.kube_schedules, warnings, utc_now)
-        self.acceptance = Acceptance(self.workflows, self.definitions, utc_now)
+        self.acceptance = Acceptance(self.workflows, self.definitions, utc_now, directory)
         self.sweeper = Sweeper(
             self.engine, self.definitions, self._list_jobs, seconds=settings.sweep_seconds, watched=settings.watched
         )
@@ -165,6 +165,7 @@ class Leader:
         self.pools.retain(map(_key, await self._in_namespaces(self.kube_pools.list_pools)), pools_before)
         workflows = await self._in_namespaces(self.workflows.list_workflows)
         self.definitions.retain(map(_key, workflows), workflows_before)
+        self.acceptance.look_at_namespace(None)
         schedules = await self._in_namespaces(self.kube_schedules.list_schedules)
         self.schedules.retain(schedules_before, map(_key, schedules))
         jobs = await self._in_namespaces(self.jobs.list_jobs)
@@ -198,6 +199,7 @@ class Leader:
         namespace, name = raw["metadata"]["namespace"], raw["metadata"]["name"]
         if deleted:
             self.definitions.gone(namespace, name)
+            self.acceptance.gone(namespace, name)
         elif self.definitions.observe(raw):
             self.acceptance.observe(raw)
             self.pools.on_workflow(namespace)
@@ -211,6 +213,7 @@ class Leader:
         # Jobs may wait for it; or one that was deleted has steps that nobody will do, which they are to say.
         if before != self.pools.known(namespace, name):
             self.engine.look_at_namespace(namespace)
+            self.acceptance.look_at_namespace(namespace)
 
     def schedule(self, raw: RawObject, *, deleted: bool) -> None:
         """A watch saw a Schedule."""

@@ -55,6 +55,7 @@ class ConditionType(StrEnum):
     WAITING = "Waiting"
     READY = "Ready"
     SCALING_ACTIVE = "ScalingActive"  # of a pool: its number of workers follows its queue
+    INVALID = "Invalid"  # of a Workflow: no Job can run it, and why
 
 
 class Reason(StrEnum):

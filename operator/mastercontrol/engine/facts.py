@@ -34,10 +34,11 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """There is no Definition that the Job could run."""
+    """There is no Definition that the Job could run. `faults`: all that is wrong with its Workflow."""
 
     reason: Reason
     message: str
+    faults: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

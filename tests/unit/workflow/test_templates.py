@@ -15,7 +15,7 @@ NAMES = frozenset({"input", "steps", "item"})
 INPUT = {"n": 3, "s": "x", "none": None, "f": 1.0, "yes": True, "list": [1, {"a": "é"}]}
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
     max_leaves=12,
 )
