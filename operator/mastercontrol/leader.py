@@ -17,7 +17,7 @@ from mastercontrol.clock import utc_now
 from mastercontrol.engine.acceptance import Acceptance
 from mastercontrol.engine.definitions import Definitions
 from mastercontrol.engine.engine import Engine
-from mastercontrol.engine.ports import Delivery, RawObject
+from mastercontrol.engine.ports import Delivery, RawObject, Readiness
 from mastercontrol.engine.recovery import Sweeper
 from mastercontrol.engine.turn import Outside
 from mastercontrol.kube.client import KubeClient
@@ -74,6 +74,10 @@ class Directory:
         if self.controller is not None:
             self.controller.poke(namespace, pool)
 
+    def workers(self, namespace: str, pool: str) -> Readiness | None:
+        """See `PoolDirectory.workers`."""
+        return None if self.controller is None else self.controller.workers(namespace, pool)
+
 
 class Leader:
     """Implements `handlers.Sink`. One object per term of leadership."""
@@ -113,6 +117,7 @@ class Leader:
             self.engine.outstanding,
             settings.pools,
             longest_step=self.definitions.longest_step,
+            on_workers=self.engine.look_at_pool,
         )
         directory.controller = self.pools
         self.schedules = ScheduleController(self.kube_schedules, warnings, utc_now)

@@ -56,6 +56,7 @@ class Settings:
     scale_interval_seconds: float = _setting(1.0, "Between two looks at a busy pool's queue.")
     unlimited_step_seconds: int = _setting(86400, "How long a worker may hold a step that has no timeoutSeconds.")
     history_limit: int = _setting(20, "Transitions kept in a job's status.history.")
+    no_worker_seconds: float = _setting(30.0, "A step that lacks a worker for so long is said; pods start in less.")
     watch_seconds: int = _setting(290, "How long a watch lives before it is renewed; under common proxies' 300 s.")
     log_level: str = _setting("info", "debug, info, warning or error.")
     log_format: str = _setting("text", "text, or json for one object a line.")
@@ -69,7 +70,7 @@ class Settings:
     @property
     def limits(self) -> Limits:
         """The bounds of a job's status."""
-        return Limits(history=self.history_limit)
+        return Limits(history=self.history_limit, no_worker_seconds=self.no_worker_seconds)
 
     @property
     def broker(self) -> BrokerSettings:

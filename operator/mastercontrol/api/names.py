@@ -99,6 +99,7 @@ class Reason(StrEnum):
     TOO_MANY_MISSED_TIMES = "TooManyMissedTimes"
     JOB_ALREADY_ACTIVE = "JobAlreadyActive"
     FAILED_CREATE = "FailedCreate"
+    NO_WORKER = "NoWorker"  # a step is with a pool of which no worker is ready
 
 
 class ResultReason(StrEnum):

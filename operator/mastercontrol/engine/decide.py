@@ -18,6 +18,7 @@ from mastercontrol.engine.flow import Flow
 from mastercontrol.engine.moves import status_bytes
 from mastercontrol.engine.scopes import name_of
 from mastercontrol.engine.sending import Sender
+from mastercontrol.engine.workers import lacking, lacking_at
 from mastercontrol.workflow.definition import Definition, MapState, ParallelState, SignalState, TaskState, WaitState
 from mastercontrol.workflow.machine import TriggerRefused
 from mastercontrol_worker.contract import Failed, StepError, Succeeded
@@ -331,6 +332,10 @@ class _Turn:
             if task is not None and task.pool in unknown:
                 self._wait(Reason.UNKNOWN_POOL, _no_pool(task))
                 return
+        lacks = lacking(self.status, self.flow.definition, self.facts)
+        if lacks is not None:
+            self.status = moves.wait(self.status, Reason.NO_WORKER, lacks, self.facts.now)
+            return
         self.status = moves.explained(self.status, self.flow.definition, self.facts.now)
 
     # -- the end
@@ -353,6 +358,8 @@ class _Turn:
             times.append(self.facts.now)
         if not self._suspended:
             times += [self._due_at(a) for a in self.status.active if a.dispatched_at is None]
+            if self.flow is not None:
+                times.append(lacking_at(self.status, self.flow.definition, self.facts))
             limit, started = self.job.spec.active_deadline_seconds, self.status.start_time
             if limit and started:
                 times.append(started + dt.timedelta(seconds=limit))

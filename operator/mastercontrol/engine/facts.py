@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from mastercontrol.api.job import JobStatus
 from mastercontrol.api.names import Reason, ResultReason
+from mastercontrol.engine.ports import Readiness
 from mastercontrol.workflow.definition import Definition
 from mastercontrol_worker.contract import Failed, StepMessage, Succeeded
 
@@ -43,10 +44,11 @@ class Missing:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds of what is kept in a status."""
+    """Bounds of what is kept in a status, and how long a step may lack a worker before the job says so."""
 
     history: int = 20
     status_bytes: int = 256 * 1024
+    no_worker_seconds: float = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,7 @@ class Facts:
     ids that this process has the broker's confirm for in this epoch. `resend` are those to be sent again: committed
     but not confirmed by this process, or found by the sweep. `late_from` is when a step may first be called late: until
     then the broker may still be handing out answers that came in time. None: any time.
+    `workers` are those of a pool that are ready, None where that is not known.
     """
 
     now: dt.datetime
@@ -70,6 +73,7 @@ class Facts:
     resend: frozenset[str] = frozenset()
     late_from: dt.datetime | None = None
     limits: Limits = Limits()
+    workers: Callable[[str], Readiness | None] = lambda _: None
 
 
 @dataclass(frozen=True, slots=True)

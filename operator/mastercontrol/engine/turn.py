@@ -157,6 +157,7 @@ class _Turn:
             resend=frozenset(self.cell.resend),
             late_from=self.late_from,
             limits=self.outside.limits,
+            workers=lambda pool: self.outside.pools.workers(job.namespace, pool),
         )
 
     def _confirmed(self, job: Job, definition: Found, epoch: str | None) -> frozenset[str]:

@@ -11,6 +11,7 @@ from mastercontrol.api.names import ConditionType
 from mastercontrol.api.workflow import RetryRuleSpec, RetrySpec, StateSpec, WorkflowSpec, parse_spec
 from mastercontrol.engine.decide import decide
 from mastercontrol.engine.facts import Decision, Facts, Limits, Missing, Note, Result
+from mastercontrol.engine.ports import Readiness
 from mastercontrol.workflow.compile import compile_workflow
 from mastercontrol.workflow.definition import Definition
 from mastercontrol_worker.contract import Failed, StepError, StepMessage, Succeeded
@@ -98,6 +99,7 @@ class Run:
         self.epoch: str | None = EPOCH
         self.jitter = 0.5
         self.missing_pools: set[str] = set()
+        self.workers: dict[str, Readiness] = {}
         self.confirmed: frozenset[str] = frozenset()
         self.resend: frozenset[str] = frozenset()
         self.late_from: dt.datetime | None = None
@@ -183,6 +185,7 @@ class Run:
             resend=self.resend,
             late_from=self.late_from,
             limits=self.limits,
+            workers=self.workers.get,
         )
 
     def decide(self, *results: Result) -> Decision:
