@@ -68,6 +68,12 @@ class Template:
         """
         return _fill(self.part, scope, "")
 
+    @property
+    def text(self) -> str:
+        """The template as its author wrote it: a text as it stands, all else as JSON. For people."""
+        written = _written(self.part)
+        return written if isinstance(written, str) else json.dumps(written, ensure_ascii=False)
+
 
 def compile_template(value: Any, names: frozenset[str]) -> Template | tuple[Fault, ...]:
     """Compile a JSON value whose expressions may read `names`, or name every fault in it.
@@ -145,6 +151,24 @@ class _Compiler:
             return ""
         self.expressions.append(compiled)
         return compiled
+
+
+def _written(part: Part) -> Any:
+    match part:
+        case Literal(value=value):
+            return _escaped(value) if isinstance(value, str) else value
+        case Expression(text=text):
+            return f"${{{text}}}"
+        case Mixed(pieces=pieces):
+            return "".join(_escaped(p) if isinstance(p, str) else f"${{{p.text}}}" for p in pieces)
+        case Items(parts=parts):
+            return [_written(each) for each in parts]
+        case Fields(parts=fields):
+            return {key: _written(each) for key, each in fields}
+
+
+def _escaped(text: str) -> str:
+    return text.replace("${", "$${")
 
 
 def _fill(part: Part, scope: Mapping[str, Any], path: str) -> Any:
