@@ -17,7 +17,7 @@ from mastercontrol.clock import utc_now
 from mastercontrol.engine.acceptance import Acceptance
 from mastercontrol.engine.definitions import Definitions
 from mastercontrol.engine.engine import Engine
-from mastercontrol.engine.ports import Delivery, RawObject
+from mastercontrol.engine.ports import Delivery, RawObject, Readiness
 from mastercontrol.engine.recovery import Sweeper
 from mastercontrol.engine.turn import Outside
 from mastercontrol.kube.client import KubeClient
@@ -74,6 +74,10 @@ class Directory:
         if self.controller is not None:
             self.controller.poke(namespace, pool)
 
+    def workers(self, namespace: str, pool: str) -> Readiness | None:
+        """See `PoolDirectory.workers`."""
+        return None if self.controller is None else self.controller.workers(namespace, pool)
+
 
 class Leader:
     """Implements `handlers.Sink`. One object per term of leadership."""
@@ -114,10 +118,11 @@ class Leader:
             self.engine.outstanding,
             settings.pools,
             longest_step=self.definitions.longest_step,
+            on_workers=self.engine.look_at_pool,
         )
         directory.controller = self.pools
         self.schedules = ScheduleController(self.kube_schedules, warnings, utc_now)
-        self.acceptance = Acceptance(self.workflows, self.definitions, utc_now)
+        self.acceptance = Acceptance(self.workflows, self.definitions, utc_now, directory)
         self.sweeper = Sweeper(
             self.engine, self.definitions, self._list_jobs, seconds=settings.sweep_seconds, watched=settings.watched
         )
@@ -166,6 +171,7 @@ class Leader:
         self.pools.retain(map(_key, await self._in_namespaces(self.kube_pools.list_pools)), pools_before)
         workflows = await self._in_namespaces(self.workflows.list_workflows)
         self.definitions.retain(map(_key, workflows), workflows_before)
+        self.acceptance.look_at_namespace(None)
         schedules = await self._in_namespaces(self.kube_schedules.list_schedules)
         self.schedules.retain(schedules_before, map(_key, schedules))
         jobs = await self._in_namespaces(self.jobs.list_jobs)
@@ -202,6 +208,7 @@ class Leader:
         namespace, name = raw["metadata"]["namespace"], raw["metadata"]["name"]
         if deleted:
             self.definitions.gone(namespace, name)
+            self.acceptance.gone(namespace, name)
         elif self.definitions.observe(raw):
             self.acceptance.observe(raw)
             self.pools.on_workflow(namespace)
@@ -215,6 +222,7 @@ class Leader:
         # Jobs may wait for it; or one that was deleted has steps that nobody will do, which they are to say.
         if before != self.pools.known(namespace, name):
             self.engine.look_at_namespace(namespace)
+            self.acceptance.look_at_namespace(namespace)
 
     def schedule(self, raw: RawObject, *, deleted: bool) -> None:
         """A watch saw a Schedule."""

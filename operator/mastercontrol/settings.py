@@ -59,6 +59,7 @@ class Settings:
     heartbeat_status_seconds: float = _setting(
         30.0, "Between two writes of a job's status that heartbeats alone are the reason for."
     )
+    no_worker_seconds: float = _setting(30.0, "A step that lacks a worker for so long is said; pods start in less.")
     watch_seconds: int = _setting(290, "How long a watch lives before it is renewed; under common proxies' 300 s.")
     log_level: str = _setting("info", "debug, info, warning or error.")
     log_format: str = _setting("text", "text, or json for one object a line.")
@@ -72,7 +73,11 @@ class Settings:
     @property
     def limits(self) -> Limits:
         """The bounds of a job's status."""
-        return Limits(history=self.history_limit, heartbeat_seconds=self.heartbeat_status_seconds)
+        return Limits(
+            history=self.history_limit,
+            heartbeat_seconds=self.heartbeat_status_seconds,
+            no_worker_seconds=self.no_worker_seconds,
+        )
 
     @property
     def broker(self) -> BrokerSettings:

@@ -6,7 +6,8 @@ import random
 import time
 from collections.abc import Callable
 
-from e2e.harness import Cluster, assert_exactly_once, wait_for
+import all_states
+from e2e.harness import Cluster, assert_exactly_once, wait_for, workflow
 
 STATES = ["one", "two", "three"]
 Helm = Callable[..., None]
@@ -32,6 +33,34 @@ def _first_progress(cluster: Cluster, names: list[str], seconds: float) -> float
 
 def _new_leader(cluster: Cluster, old: str) -> None:
     wait_for("a new leader", 60, lambda: cluster.leader() not in {"", old})
+
+
+def _wipe_the_broker(cluster: Cluster) -> float:
+    """RabbitMQ loses its pod and its volume; seconds until it is back, empty."""
+    claim = cluster.get("pod", "mcp-rabbitmq-0")["spec"]["volumes"]
+    claim = next(v["persistentVolumeClaim"]["claimName"] for v in claim if "persistentVolumeClaim" in v)
+    uid = "jsonpath={.metadata.uid}"
+    old = cluster.kubectl("get", "pvc", claim, "-o", uid)
+    cluster.kubectl("delete", "pvc", claim, "--wait=false")
+    cluster.kubectl("delete", "pod", "mcp-rabbitmq-0", "--force", "--grace-period=0")
+    began = time.monotonic()
+    wait_for("a new claim", 60, lambda: cluster.kubectl("get", "pvc", claim, "-o", uid, check=False) not in {"", old})
+    cluster.rollout("statefulset", "mcp-rabbitmq")
+    return time.monotonic() - began
+
+
+def _kill_the_leader(cluster: Cluster) -> None:
+    pod = wait_for("a leader", 60, cluster.leader)
+    cluster.sigkill(pod)
+    # The kubelet backs off from a container that dies again and again; a new pod starts at once.
+    cluster.kubectl("delete", "pod", pod, "--force", "--grace-period=0", check=False)
+    _new_leader(cluster, pod)
+
+
+def _kill_the_workers(cluster: Cluster) -> None:
+    for pool in all_states.POOLS:
+        for pod in cluster.workers(pool):
+            cluster.kubectl("delete", "pod", pod["metadata"]["name"], "--force", "--grace-period=0", check=False)
 
 
 def test_a_worker_killed_in_the_middle_of_a_step_loses_nothing(cluster: Cluster) -> None:
@@ -101,21 +130,30 @@ def test_rabbitmq_that_lost_all_its_data(cluster: Cluster) -> None:
     names = _start(cluster, 20, 1)
     _first_progress(cluster, names, 60)
     epoch = cluster.status(names[0])["brokerEpoch"]
-    claim = cluster.get("pod", "mcp-rabbitmq-0")["spec"]["volumes"]
-    claim = next(v["persistentVolumeClaim"]["claimName"] for v in claim if "persistentVolumeClaim" in v)
-    uid = "jsonpath={.metadata.uid}"
-    old = cluster.kubectl("get", "pvc", claim, "-o", uid)
-    cluster.kubectl("delete", "pvc", claim, "--wait=false")
-    cluster.kubectl("delete", "pod", "mcp-rabbitmq-0", "--force", "--grace-period=0")
     began = time.monotonic()
-    wait_for("a new claim", 60, lambda: cluster.kubectl("get", "pvc", claim, "-o", uid, check=False) not in {"", old})
-    cluster.rollout("statefulset", "mcp-rabbitmq")
-    up = time.monotonic() - began
+    up = _wipe_the_broker(cluster)
     _all_done(cluster, names, 300)
     assert any(cluster.status(n)["brokerEpoch"] != epoch for n in names), (
         "the data was not lost, so this showed nothing"
     )
     print(f"RabbitMQ was back, empty, after {up:.0f} s, all jobs were done after {time.monotonic() - began:.0f} s")
+
+
+def test_every_type_of_state_survives_whatever_dies(cluster: Cluster, helm: Helm) -> None:
+    helm(f"operator.settings.historyLimit={all_states.HISTORY}")
+    cluster.apply(workflow(all_states.NAME, *all_states.STATES))
+    names = [cluster.job(all_states.NAME, {"sleepSeconds": 1}) for _ in range(20)]
+    began = time.monotonic()
+    deaths = (_kill_the_leader, _kill_the_workers, _wipe_the_broker, _kill_the_leader, _kill_the_workers)
+    for i, die in enumerate(deaths):
+        # So that at each death some jobs are at their beginning and others behind the signal.
+        for name in names[i :: len(deaths)]:
+            cluster.patch("mcpjob", name, {"spec": {"signals": all_states.GO}})
+        _first_progress(cluster, names, 120)
+        die(cluster)
+    for name, status in cluster.wait_jobs(names, 400).items():
+        all_states.assert_each_transition_once(name, status)
+    print(f"{len(names)} jobs with every type of state: {time.monotonic() - began:.0f} s, with {len(deaths)} deaths")
 
 
 def test_a_worker_that_is_told_to_go_finishes_its_step(cluster: Cluster) -> None:

@@ -61,6 +61,7 @@ class ConditionType(StrEnum):
     READY = "Ready"
     SCALING_ACTIVE = "ScalingActive"  # of a pool: its number of workers follows its queue
     OPERATED = "Operated"  # of a job: what became of the last of spec.operations
+    INVALID = "Invalid"  # of a Workflow: no Job can run it, and why
 
 
 class Reason(StrEnum):
@@ -104,6 +105,7 @@ class Reason(StrEnum):
     TOO_MANY_MISSED_TIMES = "TooManyMissedTimes"
     JOB_ALREADY_ACTIVE = "JobAlreadyActive"
     FAILED_CREATE = "FailedCreate"
+    NO_WORKER = "NoWorker"  # a step is with a pool of which no worker is ready
     CLEAN_UP_FAILED = "CleanUpFailed"  # a compensation or onExit; the rest of it goes on
     # Of spec.operations.
     RETRIED = "Retried"

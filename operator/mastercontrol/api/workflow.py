@@ -14,6 +14,7 @@ from mastercontrol.api.names import LimitPolicy
 
 MAX_STATES = 200
 SECONDS_MAX = 10 * 365 * 86400
+WAIT_SECONDS_MAX = 3660 * 86400
 MAX_NESTING = 5
 MAX_RULES = 50
 MAX_LIMIT = 100_000
@@ -149,7 +150,7 @@ class ConcurrencySpec:
 def parse_workflow(raw: Mapping[str, Any]) -> Workflow:
     """Read a Workflow.
 
-    :raises InvalidObject: with the first fault in the shape of its spec.
+    :raises InvalidObject: with every fault in the shape of its spec.
     """
     meta = values.mapping(raw, "metadata", "")
     return Workflow(
@@ -164,8 +165,32 @@ def parse_workflow(raw: Mapping[str, Any]) -> Workflow:
 def parse_spec(spec: Mapping[str, Any]) -> WorkflowSpec:
     """Read a Workflow's spec.
 
-    :raises InvalidObject: with the first fault.
+    :raises InvalidObject: with every fault in its shape.
     """
+    read, faults = read_spec(spec)
+    if faults:
+        raise values.InvalidObject("; ".join(map(str, faults)))
+    return read
+
+
+def read_spec(spec: Mapping[str, Any]) -> tuple[WorkflowSpec, tuple[values.Fault, ...]]:
+    """Read a Workflow's spec with all faults in its shape; what is wrong has a stand-in in what is read."""
+    with values.collecting() as found:
+        read = WorkflowSpec(())
+        try:
+            read = _spec(spec)
+        except values.InvalidObject as error:
+            found.add(_fault_of(error, "spec"))
+    return read, tuple(found.faults)
+
+
+def _fault_of(error: values.InvalidObject, path: str) -> values.Fault:
+    """What stopped the reading of what is at `path`."""
+    at, colon, text = str(error).partition(": ")
+    return values.Fault(at, text) if colon and at.startswith(path) else values.Fault(path, str(error))
+
+
+def _spec(spec: Mapping[str, Any]) -> WorkflowSpec:
     values.known(spec, frozenset({"states", "maxTransitions", "onExit", "concurrency"}), "spec")
     return WorkflowSpec(
         states=_states(spec, "spec", 1),
@@ -199,19 +224,22 @@ def _concurrency(spec: Mapping[str, Any]) -> ConcurrencySpec | None:
     values.known(found, frozenset({"limit", "policy", "key"}), path)
     limit = values.optional_whole(found, "limit", path, 1, MAX_LIMIT)
     if limit is None:
-        raise values.InvalidObject(f"{path}.limit: write a whole number from 1 to {MAX_LIMIT}, it is required")
+        values.refuse(f"{path}.limit", f"write a whole number from 1 to {MAX_LIMIT}, it is required")
     policy = values.text(found, "policy", path, LimitPolicy.QUEUE)
     if policy not in set(LimitPolicy):
-        raise values.InvalidObject(f"{path}.policy: write one of {', '.join(LimitPolicy)}, not {policy!r}")
-    return ConcurrencySpec(limit, LimitPolicy(policy), values.optional_text(found, "key", path))
+        values.refuse(f"{path}.policy", f"write one of {', '.join(LimitPolicy)}, not {policy!r}")
+        policy = LimitPolicy.QUEUE
+    return ConcurrencySpec(limit or 1, LimitPolicy(policy), values.optional_text(found, "key", path))
 
 
 def _states(holder: Mapping[str, Any], path: str, depth: int) -> tuple[StateSpec, ...]:
     if depth > MAX_NESTING:
-        raise values.InvalidObject(f"{path}: states may be nested {MAX_NESTING} deep; write a Workflow of its own")
+        values.refuse(f"{path}.states", f"states may be nested {MAX_NESTING} deep; write a Workflow of its own")
+        return ()
     states = holder.get("states")
     if not isinstance(states, list) or not 1 <= len(states) <= MAX_STATES:
-        raise values.InvalidObject(f"{path}.states: write a list of 1 to {MAX_STATES} states")
+        values.refuse(f"{path}.states", f"write a list of 1 to {MAX_STATES} states")
+        return ()
     return tuple(_state(state, f"{path}.states[{i}]", depth) for i, state in enumerate(states))
 
 
@@ -221,12 +249,21 @@ _COMMON = frozenset({"name", "type", "next", "end", "input", "output", "assign"}
 
 def _state(state: object, path: str, depth: int) -> StateSpec:
     if not isinstance(state, Mapping):
-        raise values.InvalidObject(f"{path}: write a mapping with a name")
+        values.refuse(path, "write a mapping with a name")
+        state = {}
     kind = values.text(state, "type", path, "Task")
     if kind not in _TYPES:
-        raise values.InvalidObject(f"{path}.type: write one of {', '.join(_TYPES)}, not {kind!r}")
+        values.refuse(f"{path}.type", f"write one of {', '.join(_TYPES)}, not {kind!r}")
+        # Nobody knows which other fields it is to have.
+        kind, state = "Pass", {name: value for name, value in state.items() if name in _COMMON}
     own, read = _TYPES[kind]
     values.known(state, _COMMON | own, path)
+    try:
+        fields = read(state, path, depth)
+    except values.InvalidObject as error:
+        fault = _fault_of(error, path)
+        values.refuse(fault.path, fault.text)
+        fields = {}
     return StateSpec(
         path=path,
         name=values.text(state, "name", path),
@@ -237,10 +274,18 @@ def _state(state: object, path: str, depth: int) -> StateSpec:
         input=state.get("input"),
         has_output="output" in state,
         output=state.get("output"),
-        assign=values.mapping(state, "assign", path),
+        assign=_assign(state, path),
         compensate=_compensate(state, path, depth),
-        **read(state, path, depth),
+        **fields,
     )
+
+
+def _assign(state: Mapping[str, Any], path: str) -> Mapping[str, Any]:
+    found: Mapping[Any, Any] = values.mapping(state, "assign", path)
+    for name in found:
+        if not isinstance(name, str):
+            values.refuse(f"{path}.assign.{name}", "write a text for the name of a variable")
+    return {name: value for name, value in found.items() if isinstance(name, str)}
 
 
 def _task(state: Mapping[str, Any], path: str, _: int) -> Fields:
@@ -270,9 +315,12 @@ def _choice(state: Mapping[str, Any], path: str, _: int) -> Fields:
 def _wait(state: Mapping[str, Any], path: str, _: int) -> Fields:
     seconds, until = state.get("seconds"), values.optional_text(state, "until", path)
     if (seconds is None) == (until is None):
-        raise values.InvalidObject(f"{path}: write seconds or until, one of them")
+        values.refuse(f"{path}.seconds", "write seconds or until, one of them")
     if isinstance(seconds, bool) or not isinstance(seconds, int | str | None):
-        raise values.InvalidObject(f"{path}.seconds: write a whole number or an expression in ${{…}}")
+        values.refuse(f"{path}.seconds", "write a whole number or an expression in ${…}")
+        seconds = 0
+    if isinstance(seconds, int):
+        values.whole(state, "seconds", path, 0, WAIT_SECONDS_MAX, 0)
     return {"seconds": seconds, "until": until}
 
 
@@ -307,10 +355,10 @@ def _parallel(state: Mapping[str, Any], path: str, depth: int) -> Fields:
 
 def _map(state: Mapping[str, Any], path: str, depth: int) -> Fields:
     if state.get("items") is None:
-        raise values.InvalidObject(f"{path}.items: write an expression in ${{…}} that gives a list, or a list")
+        values.refuse(f"{path}.items", "write an expression in ${…} that gives a list, or a list")
     return {
         "blocks": (BlockSpec(path, _states(state, path, depth + 1)),),
-        "items": state["items"],
+        "items": state.get("items"),
         "max_concurrency": values.whole(state, "maxConcurrency", path, 0, 10_000, 0),
         "tolerated_count": values.optional_whole(state, "toleratedFailureCount", path, 0, 10_000),
         "tolerated_percentage": values.optional_number(state, "toleratedFailurePercentage", path, 0, 100),
@@ -350,7 +398,7 @@ def _retry(data: Mapping[str, Any], path: str, *, default: bool) -> tuple[RetryR
 def _policy(data: Mapping[str, Any], path: str) -> RetrySpec:
     jitter = values.text(data, "jitter", path, "full")
     if jitter not in {"full", "none"}:
-        raise values.InvalidObject(f"{path}.jitter: write full or none, not {jitter!r}")
+        values.refuse(f"{path}.jitter", f"write full or none, not {jitter!r}")
     default = RetrySpec()
     policy = RetrySpec(
         limit=values.whole(data, "limit", path, 0, 100, default.limit),
@@ -361,7 +409,7 @@ def _policy(data: Mapping[str, Any], path: str) -> RetrySpec:
     )
     if policy.backoff_seconds > policy.max_backoff_seconds:
         text = f"write at least backoffSeconds, which is {policy.backoff_seconds:g}, not {policy.max_backoff_seconds:g}"
-        raise values.InvalidObject(f"{path}.maxBackoffSeconds: {text}")
+        values.refuse(f"{path}.maxBackoffSeconds", text)
     return policy
 
 
@@ -377,7 +425,8 @@ def _catch(state: Mapping[str, Any], path: str) -> tuple[CatchSpec, ...]:
 def _errors(rule: Mapping[str, Any], path: str) -> tuple[str, ...]:
     errors = rule.get("errors")
     if not isinstance(errors, list) or not errors or not all(isinstance(e, str) and e for e in errors):
-        raise values.InvalidObject(f"{path}.errors: write a list of error names, or [States.ALL]")
+        values.refuse(f"{path}.errors", "write a list of error names, or [States.ALL]")
+        return ("States.ALL",)
     return tuple(errors)
 
 
@@ -385,11 +434,16 @@ def _list(data: Mapping[str, Any], name: str, path: str, most: int = MAX_RULES) 
     found = data.get(name)
     if found is None:
         return []
-    if not isinstance(found, list) or not all(isinstance(f, Mapping) for f in found):
-        raise values.InvalidObject(f"{path}.{name}: write a list of mappings")
+    if not isinstance(found, list):
+        values.refuse(f"{path}.{name}", "write a list of mappings")
+        return []
     if len(found) > most:
-        raise values.InvalidObject(f"{path}.{name}: write at most {most}, not {len(found)}")
-    return found
+        values.refuse(f"{path}.{name}", f"write at most {most}, not {len(found)}")
+        return []
+    for i, each in enumerate(found):
+        if not isinstance(each, Mapping):
+            values.refuse(f"{path}.{name}[{i}]", "write a mapping")
+    return [each if isinstance(each, Mapping) else {} for each in found]
 
 
 Reader = Callable[[Mapping[str, Any], str, int], Fields]

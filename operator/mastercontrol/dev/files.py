@@ -11,10 +11,11 @@ from typing import Any
 from mastercontrol.api.job import parse_job
 from mastercontrol.api.names import API_VERSION, KIND_JOB, KIND_POOL, KIND_WORKFLOW
 from mastercontrol.api.pool import parse_pool
-from mastercontrol.api.values import InvalidObject
-from mastercontrol.api.workflow import parse_workflow
+from mastercontrol.api.values import InvalidObject, mapping, text
 from mastercontrol.engine.ports import RawObject
 from mastercontrol.manifests import InvalidFile, documents
+from mastercontrol.workflow.checked import check
+from mastercontrol.workflow.definition import Faults
 
 __all__ = ["InvalidFile", "Loaded", "load"]
 
@@ -69,8 +70,19 @@ def _named(raw: dict[str, Any]) -> RawObject:
 
 
 def _check(raw: RawObject, where: str) -> None:
-    parse: dict[str, Any] = {KIND_WORKFLOW: parse_workflow, KIND_POOL: parse_pool, KIND_JOB: parse_job}
+    parse: dict[str, Any] = {KIND_WORKFLOW: _check_workflow, KIND_POOL: parse_pool, KIND_JOB: parse_job}
     try:
         parse[raw["kind"]](raw)
     except InvalidObject as error:
         raise InvalidFile(f"{where}: {error}") from None
+
+
+def _check_workflow(raw: RawObject) -> None:
+    """In a cluster its jobs would wait until it is put right.
+
+    :raises InvalidObject: with all of its faults.
+    """
+    name = text(mapping(raw, "metadata", ""), "name", "metadata")
+    found = check(name, mapping(raw, "spec", "")).found
+    if isinstance(found, Faults):
+        raise InvalidObject(str(found))

@@ -6,7 +6,6 @@ object refers to and the files do not hold is a warning only: it may be in the c
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,13 +17,12 @@ from mastercontrol.api.job import parse_job
 from mastercontrol.api.names import API_VERSION, GROUP, KIND_JOB, KIND_POOL, KIND_SCHEDULE, KIND_WORKFLOW
 from mastercontrol.api.pool import parse_pool
 from mastercontrol.api.schedule import parse_schedule
-from mastercontrol.api.values import InvalidObject, mapping
-from mastercontrol.api.workflow import StateSpec, parse_spec, parse_workflow
+from mastercontrol.api.values import InvalidObject, mapping, text
 from mastercontrol.dev.places import line_of
 from mastercontrol.engine.ports import RawObject
 from mastercontrol.manifests import InvalidFile, composed
 from mastercontrol.schedules.timetable import timetable
-from mastercontrol.workflow.compile import compile_workflow
+from mastercontrol.workflow.checked import check
 from mastercontrol.workflow.definition import Faults
 
 
@@ -144,47 +142,11 @@ def _check(each: _Object) -> Checked:
 
 
 def _check_workflow(each: _Object) -> Checked:
-    faults = list(_faults_of_states(each.raw))
-    if faults:
-        return faults, ()
-    workflow = parse_workflow(each.raw)
-    compiled = compile_workflow(workflow.name, workflow.spec)
-    if isinstance(compiled, Faults):
-        return compiled.messages, ()
-    states = list(_all(workflow.spec.states))
-    needed = [_Reference(each, f"{s.path}.pool", KIND_POOL, s.pool) for s in states if s.pool]
-    needed += [_Reference(each, f"{s.path}.workflow", KIND_WORKFLOW, s.workflow) for s in states if s.workflow]
-    return (), needed
-
-
-_OF_STATE: Final = re.compile(r"spec\.states\[(\d+)\]")
-
-
-def _faults_of_states(raw: RawObject) -> Iterator[str]:
-    """The first fault in the shape of each state: reading stops at one, so it is tried again without that state."""
-    spec = raw.get("spec")
-    if not isinstance(spec, dict) or not isinstance(spec.get("states"), list):
-        return  # it is said by who reads all of it
-    states = list(spec["states"])
-    for _ in range(len(states) + 1):
-        try:
-            parse_spec({**spec, "states": states})
-        except InvalidObject as error:
-            yield str(error)
-            state = _OF_STATE.match(str(error))
-            if state is None:
-                return
-            states[int(state[1])] = {"name": "left-out", "type": "Pass"}
-        else:
-            return
-
-
-def _all(states: Sequence[StateSpec]) -> Iterator[StateSpec]:
-    """States, and those inside of them."""
-    for state in states:
-        yield state
-        for block in state.blocks:
-            yield from _all(block.states)
+    name = text(mapping(each.raw, "metadata", ""), "name", "metadata")
+    checked = check(name, mapping(each.raw, "spec", ""))
+    needed = [_Reference(each, use.path, KIND_POOL, use.pool) for use in checked.pools]
+    needed += [_Reference(each, use.path, KIND_WORKFLOW, use.workflow) for use in checked.workflows]
+    return checked.found.messages if isinstance(checked.found, Faults) else (), needed
 
 
 def _check_job(each: _Object) -> Checked:

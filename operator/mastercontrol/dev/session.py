@@ -45,6 +45,9 @@ class Pools:
     def poke(self, namespace: str, pool: str) -> None:
         """Workers here do not come and go."""
 
+    def workers(self, namespace: str, pool: str) -> None:
+        """See `PoolDirectory.workers`: nobody counts them here."""
+
 
 class Notes:
     """Warnings that a cluster would show as Events: `engine.ports.Reporter`."""

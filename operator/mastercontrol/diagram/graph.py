@@ -293,9 +293,10 @@ def _details(state: State) -> str:  # noqa: PLR0911  # one for each type
         case SignalState(signal=signal, timeout_seconds=timeout):
             return f"signal {signal}" + ("" if timeout is None else f", {_duration(timeout)} at most")
         case FailState(code=code):
-            return f"Fail {_constant(code) or ''}".rstrip()
-        case MapState(max_concurrency=most):
-            return "Map: for each item" + (f", {most} at once" if most else "")
+            return f"Fail {_shown(code)}".rstrip()
+        case MapState(items=items, max_concurrency=most):
+            at_once = f", {most} at once" if most else ""
+            return f"Map{at_once}: {items.text}" if items.variables else f"Map: for each item{at_once}"
         case ParallelState():
             return "Parallel: all of these"
         case ClosingState(name=name):
@@ -307,11 +308,16 @@ def _details(state: State) -> str:  # noqa: PLR0911  # one for each type
 
 
 def _wait(seconds: Template | None, until: Template | None) -> str:
-    fixed = None if seconds is None else _constant(seconds)
-    if isinstance(fixed, int):
-        return f"Wait {_duration(fixed)}"
-    fixed = None if until is None else _constant(until)
-    return "Wait" if fixed is None else f"Wait until {fixed}"
+    if seconds is not None:
+        fixed = _constant(seconds)
+        return f"Wait {_duration(fixed)}" if isinstance(fixed, int) else f"Wait {seconds.text} s"
+    return "Wait" if until is None else f"Wait until {_shown(until)}"
+
+
+def _shown(template: Template) -> str:
+    """What a template gives where that is the same for every job; else what it is."""
+    fixed = _constant(template)
+    return template.text if fixed is None else str(fixed)
 
 
 def _duration(seconds: int) -> str:

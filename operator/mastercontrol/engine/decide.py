@@ -22,6 +22,7 @@ from mastercontrol.engine.places import Admitted, Held, NoKey, RejectedBy, Repla
 from mastercontrol.engine.scopes import name_of
 from mastercontrol.engine.sending import Sender
 from mastercontrol.engine.subjobs import Children, why_orphaned
+from mastercontrol.engine.workers import lacking, lacking_at
 from mastercontrol.workflow import errors
 from mastercontrol.workflow.definition import (
     Definition,
@@ -494,6 +495,10 @@ class _Turn:
             if task is not None and task.pool in unknown:
                 self._wait(Reason.UNKNOWN_POOL, _no_pool(task))
                 return
+        lacks = lacking(self.status, self.flow.definition, self.facts)
+        if lacks is not None:
+            self.status = moves.wait(self.status, Reason.NO_WORKER, lacks, self.facts.now)
+            return
         waits = self.children.explained(self.status) if self.children is not None else None
         self.status = waits or moves.explained(self.status, self.flow.definition, self.facts.now)
 
@@ -522,6 +527,8 @@ class _Turn:
             times.append(self.facts.now)
         if not self._suspended:
             times += [self._due_at(a) for a in self.status.active if a.dispatched_at is None]
+            if self.flow is not None:
+                times.append(lacking_at(self.status, self.flow.definition, self.facts))
             limit, started = self.job.spec.active_deadline_seconds, self.status.start_time
             if limit and started and self.status.outcome is None:
                 times.append(started + dt.timedelta(seconds=limit))

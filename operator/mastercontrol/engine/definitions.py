@@ -13,12 +13,11 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from mastercontrol.api.names import LABEL_MANAGED_BY, LABEL_WORKFLOW, Reason
-from mastercontrol.api.values import InvalidObject
-from mastercontrol.api.workflow import Workflow, parse_spec, parse_workflow
+from mastercontrol.api.workflow import Workflow, parse_workflow
 from mastercontrol.engine.facts import Missing
 from mastercontrol.engine.inbox import JobKey
 from mastercontrol.engine.ports import RawObject, WorkflowStore
-from mastercontrol.workflow.compile import compile_workflow
+from mastercontrol.workflow.checked import PoolUse, check
 from mastercontrol.workflow.definition import Definition, Faults
 
 log = logging.getLogger(__name__)
@@ -33,6 +32,7 @@ class _Known:
     version: int
     raw: RawObject
     found: Found
+    pools: tuple[PoolUse, ...]
 
 
 class Definitions:
@@ -54,12 +54,21 @@ class Definitions:
         version = int(meta.get("resourceVersion") or 0)
         if old is not None and old.uid == meta.get("uid") and version <= old.version:
             return False
-        self._workflows[key] = _Known(str(meta.get("uid", "")), version, raw, compile_raw(raw))
-        return old is None or old.raw.get("spec") != raw.get("spec")
+        if old is not None and old.raw.get("spec") == raw.get("spec"):
+            self._workflows[key] = replace(old, uid=str(meta.get("uid", "")), version=version, raw=raw)
+            return False
+        found, pools = _checked(raw)
+        self._workflows[key] = _Known(str(meta.get("uid", "")), version, raw, found, pools)
+        return True
 
     def gone(self, namespace: str, name: str) -> None:
         """A Workflow was deleted. Jobs that run keep their revision."""
         self._workflows.pop((namespace, name), None)
+
+    def newest(self, namespace: str, name: str) -> tuple[RawObject, tuple[PoolUse, ...]] | None:
+        """The newest object of a Workflow that is known, and the pools that it names, whether it has faults or not."""
+        known = self._workflows.get((namespace, name))
+        return None if known is None else (known.raw, known.pools)
 
     def uids(self) -> dict[JobKey, str]:
         """The Workflows that are known, and which objects they are."""
@@ -163,16 +172,21 @@ def _key(raw: RawObject) -> JobKey:
 
 def compile_raw(raw: RawObject) -> Found:
     """The Definition of a Workflow object, or why it has none."""
-    return _compile(raw["metadata"]["name"], raw.get("spec") or {})
+    return _checked(raw)[0]
+
+
+def _checked(raw: RawObject) -> tuple[Found, tuple[PoolUse, ...]]:
+    checked = check(raw["metadata"]["name"], raw.get("spec") or {})
+    return _found(raw["metadata"]["name"], checked.found), checked.pools
 
 
 def _compile(name: str, spec: Any) -> Found:
-    try:
-        compiled = compile_workflow(name, parse_spec(spec))
-    except InvalidObject as error:
-        return Missing(Reason.INVALID_WORKFLOW, f"Workflow {name!r}: {error}")
+    return _found(name, check(name, spec).found)
+
+
+def _found(name: str, compiled: Definition | Faults) -> Found:
     if isinstance(compiled, Faults):
-        return Missing(Reason.INVALID_WORKFLOW, f"Workflow {name!r}: {compiled}")
+        return Missing(Reason.INVALID_WORKFLOW, f"Workflow {name!r}: {compiled}", compiled.messages)
     return compiled
 
 

@@ -25,6 +25,7 @@ from mastercontrol.engine.inbox import Addressed, JobKey, Malformed, read_delive
 from mastercontrol.engine.mailbox import Cell, Letter, Mailboxes
 from mastercontrol.engine.ports import BrokerError, Delivery, Forbidden, RawObject, Rejected, StoreError
 from mastercontrol.engine.turn import Contended, Outcome, Outside, job_reference, take_turn
+from mastercontrol.engine.workers import says_no_worker
 
 log = logging.getLogger(__name__)
 
@@ -148,6 +149,16 @@ class Engine:
         """A Workflow or a WorkerPool came: Jobs may have waited for it."""
         for cell in self.mailboxes:
             if cell.key[0] == namespace:
+                self._want(cell)
+
+    def look_at_pool(self, namespace: str, pool: str, *, ready: bool) -> None:
+        """The first worker of a pool became ready, or the last one went: jobs that have a step there say so.
+
+        Where one became ready these are only the jobs which say that none is.
+        """
+        for cell in self.mailboxes:
+            here = cell.key[0] == namespace and pool in cell.pools
+            if here and (not ready or (cell.job is not None and says_no_worker(cell.job.status))):
                 self._want(cell)
 
     def resend(self, key: JobKey, dispatch_id: str) -> None:

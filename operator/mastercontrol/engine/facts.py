@@ -10,7 +10,7 @@ from typing import Any
 from mastercontrol.api.job import Job, JobStatus
 from mastercontrol.api.names import Reason, ResultReason
 from mastercontrol.engine.places import Place
-from mastercontrol.engine.ports import RawObject
+from mastercontrol.engine.ports import RawObject, Readiness
 from mastercontrol.workflow.definition import Definition
 from mastercontrol_worker.contract import Failed, StepMessage, Succeeded
 
@@ -37,19 +37,25 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """There is no Definition that the Job could run."""
+    """There is no Definition that the Job could run. `faults`: all that is wrong with its Workflow."""
 
     reason: Reason
     message: str
+    faults: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds of what is kept in a status. `heartbeat_seconds` is the time between two writes for heartbeats alone."""
+    """Bounds of what is kept in a status, and of what is said in it.
+
+    `heartbeat_seconds` is the time between two writes for heartbeats alone, `no_worker_seconds` how long a step may
+    lack a worker before its job says so.
+    """
 
     history: int = 20
     status_bytes: int = 256 * 1024
     heartbeat_seconds: float = 30.0
+    no_worker_seconds: float = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +130,8 @@ class Facts:
     where the Workflow limits how many Jobs run at once; None: nothing.
 
     `children` is what became of the child Jobs, by dispatch id, where it is known. `parent` is who waits for this Job,
-    as far as anybody should; None: nobody, or it is not known.
+    as far as anybody should; None: nobody, or it is not known. `workers` are those of a pool that are ready, None where
+    that is not known.
     """
 
     now: dt.datetime
@@ -141,6 +148,7 @@ class Facts:
     children: Mapping[str, ChildState] = field(default_factory=dict)
     parent: Job | NoParent | None = None
     heard: Heard = Heard()
+    workers: Callable[[str], Readiness | None] = lambda _: None
 
 
 @dataclass(frozen=True, slots=True)

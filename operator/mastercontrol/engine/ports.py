@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -117,6 +118,17 @@ class Reporter(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """The workers of a pool that are ready. What is unknown is no Readiness but None: never zero.
+
+    `none_since` is since when there is none, as far as this process has seen.
+    """
+
+    ready: int
+    none_since: dt.datetime | None = None
+
+
 class PoolDirectory(Protocol):
     """Which WorkerPools there are."""
 
@@ -130,6 +142,10 @@ class PoolDirectory(Protocol):
 
     def poke(self, namespace: str, pool: str) -> None:
         """A step was sent to this pool: see whether it needs more replicas, now."""
+        ...
+
+    def workers(self, namespace: str, pool: str) -> Readiness | None:
+        """How many workers of a pool are ready; None where that is not known."""
         ...
 
 

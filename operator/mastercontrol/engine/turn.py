@@ -209,6 +209,7 @@ class _Turn:
             heard=self.cell.heartbeats.heard(
                 self.attention.since, self.outside.limits.heartbeat_seconds, complete=self.listened
             ),
+            workers=lambda pool: self.outside.pools.workers(job.namespace, pool),
         )
         if job.asked and job.status is not None and job.status.ended:
             workflow = await self.outside.definitions.current(job.namespace, job.spec.workflow)

@@ -14,12 +14,12 @@ import datetime as dt
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from mastercontrol.api.names import Reason
 from mastercontrol.api.pool import parse_pool
 from mastercontrol.api.values import InvalidObject
-from mastercontrol.engine.ports import Broker, BrokerError, Gone, RawObject, StoreError
+from mastercontrol.engine.ports import Broker, BrokerError, Gone, RawObject, Readiness, StoreError
 from mastercontrol.pools import metrics
 from mastercontrol.pools.backoff import Backoff, Problem
 from mastercontrol.pools.deployment import APP_NAME, deployment
@@ -29,9 +29,18 @@ from mastercontrol.pools.report import Reporter
 from mastercontrol.pools.scaler import Scaler
 from mastercontrol.pools.settings import PoolSettings
 from mastercontrol.pools.state import Key, PoolState
+from mastercontrol.pools.workers import seen
 from mastercontrol.workqueue import WorkQueue
 
 logger = logging.getLogger(__name__)
+
+
+class OnWorkers(Protocol):
+    """Told that some worker of a pool is ready now, or that none is."""
+
+    def __call__(self, namespace: str, pool: str, *, ready: bool) -> None:
+        """Must not block."""
+        ...
 
 
 def _utc_now() -> dt.datetime:
@@ -41,7 +50,8 @@ def _utc_now() -> dt.datetime:
 class PoolController:
     """`outstanding(namespace, pool)` is the number of steps that are dispatched and not answered yet.
 
-    `clock` gives the times in statuses, `monotonic` (seconds) all intervals.
+    `clock` gives the times in statuses, `monotonic` (seconds) all intervals. `on_workers` is called when the first
+    worker of a pool became ready, and when it is known that none is.
     """
 
     def __init__(
@@ -53,10 +63,13 @@ class PoolController:
         clock: Callable[[], dt.datetime] = _utc_now,
         monotonic: Callable[[], float] = time.monotonic,
         longest_step: LongestStep = lambda *_: 0,
+        on_workers: OnWorkers = lambda *_, **__: None,
     ) -> None:
         self._settings = settings or PoolSettings()
         self._broker = broker
         self._monotonic = monotonic
+        self._clock = clock
+        self._on_workers = on_workers
         self._pools: dict[Key, PoolState] = {}
         self._provisioner = Provisioner(cluster, broker, self._settings, monotonic, outstanding, longest_step)
         self._scaler = Scaler(cluster, broker, self._settings, clock, monotonic, outstanding)
@@ -97,6 +110,7 @@ class PoolController:
             self._queue.add(state.key)
         elif not deleted and state.live.observe(raw):
             self._queue.add(state.key)
+            self._count(state)
 
     def on_workflow(self, namespace: str) -> None:
         """A Workflow was added or changed: the steps of this namespace's pools may take longer now."""
@@ -142,6 +156,11 @@ class PoolController:
         state = self._pools.get((namespace, pool))
         return state is not None and state.active is not None
 
+    def workers(self, namespace: str, pool: str) -> Readiness | None:
+        """How many workers of a pool are ready; None where that is not known."""
+        state = self._pools.get((namespace, pool))
+        return None if state is None or state.active is None else state.workers
+
     async def run(self) -> None:
         """Work until cancelled. Only one process may do so at a time."""
         for state in self._pools.values():
@@ -178,9 +197,17 @@ class PoolController:
             delays.append(await self._try(state, state.provision, lambda: self._provisioner.provide(state, pool)))
             scaling = await self._try(state, state.scaling, lambda: self._scaler.scale(state, pool))
             delays.append(self._scaler.reading_due(state, pool) if scaling is None else scaling)
+            self._count(state)
             delays.append(await self._reporter.diagnose(state))
         delays.append(await self._report(state))
         return min(delay for delay in delays if delay is not None)
+
+    def _count(self, state: PoolState) -> None:
+        """Take note of how many workers are ready, and tell where that becomes some or none."""
+        before, state.workers = state.workers, seen(state, self._clock())
+        ready = None if state.workers is None else state.workers.ready > 0
+        if ready is not None and (before is None or (before.ready > 0) != ready):
+            self._on_workers(state.namespace, state.name, ready=ready)
 
     def _resync(self, state: PoolState) -> None:
         now = self._monotonic()

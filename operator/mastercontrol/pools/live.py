@@ -86,6 +86,11 @@ class LiveDeployment:
         return Counts(int(status.get("replicas", 0)), int(status.get("readyReplicas", 0)))
 
     @property
+    def is_observed(self) -> bool:
+        """Whether its pods are known: there is none, or the cluster's controller has looked at it."""
+        return self.raw is None or "observedGeneration" in self.raw.get("status", {})
+
+    @property
     def terminating(self) -> bool:
         """Whether it is being deleted and not gone yet."""
         return self.raw is not None and self.raw["metadata"].get("deletionTimestamp") is not None

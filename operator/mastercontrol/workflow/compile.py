@@ -14,6 +14,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
+from mastercontrol.api.values import Collection
+from mastercontrol.api.values import Fault as ShapeFault
 from mastercontrol.api.workflow import BlockSpec, CatchSpec, RetryRuleSpec, StateSpec, WorkflowSpec
 from mastercontrol.workflow.concurrency import compile_concurrency
 from mastercontrol.workflow.definition import (
@@ -40,6 +42,7 @@ from mastercontrol.workflow.definition import (
     WaitState,
 )
 from mastercontrol.workflow.expressions import Expression, Fault, compile_condition
+from mastercontrol.workflow.reach import Node, never_ending, never_reached
 from mastercontrol.workflow.templates import Template, compile_template
 
 STATE_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,62}\Z")
@@ -53,9 +56,12 @@ NAMES: Final = frozenset({"input", "job", "steps", "vars", "item", "index", "err
 TERMINAL: Final = frozenset({"Succeed", "Fail"})
 
 
-def compile_workflow(name: str, spec: WorkflowSpec) -> Definition | Faults:
-    """Give meaning to the Workflow called `name`, or say all that is wrong with it."""
-    compiler = _Compiler()
+def compile_workflow(name: str, spec: WorkflowSpec, shape: Sequence[ShapeFault] = ()) -> Definition | Faults:
+    """Give meaning to the Workflow called `name`, or say all that is wrong with it.
+
+    :param shape: what was found wrong while the spec was read, where it has stand-ins.
+    """
+    compiler = _Compiler(shape)
     block = compiler.block(spec.states, "spec")
     closing = compiler.closing(spec)
     concurrency = compile_concurrency(spec.concurrency)
@@ -63,7 +69,7 @@ def compile_workflow(name: str, spec: WorkflowSpec) -> Definition | Faults:
         compiler.faults += concurrency
         concurrency = None
     if compiler.faults:
-        return Faults(tuple(compiler.faults))
+        return Faults(tuple(sorted(compiler.faults, key=_place)))
     return Definition(_revision(name, spec), _keeping(block, closing), spec.max_transitions, closing, concurrency)
 
 
@@ -75,29 +81,38 @@ def _revision(name: str, spec: WorkflowSpec) -> str:
 class _Compiler:
     """One compilation. Collects faults; what it makes is used only if there are none."""
 
-    def __init__(self) -> None:
-        self.faults: list[str] = []
+    def __init__(self, shape: Sequence[ShapeFault] = ()) -> None:
+        self.faults: list[str] = [str(fault) for fault in shape]
+        self._told = Collection(tuple(shape))
         self._compensations: list[BlockSpec] = []
         self._is_closing = False
+        self._misnamed = {fault.path.rpartition(".")[0] for fault in shape if fault.misnamed}
 
     def fault(self, path: str, text: str) -> None:
-        self.faults.append(f"{path}: {text}")
+        """Take note of a fault, unless the field is known to be wrong: then it is of a stand-in."""
+        if not self._told.holds(path):
+            self.faults.append(f"{path}: {text}")
+            self._told.add(ShapeFault(path, text))
 
     # -- blocks
 
     def block(self, specs: Sequence[StateSpec], path: str) -> Block:
+        if not specs:
+            self.fault(f"{path}.states", "write a list of states")
+            return Block("", {})
         self._names(specs)
         states = {
             s.name: self._state(s, specs[i + 1].name if i + 1 < len(specs) else None) for i, s in enumerate(specs)
         }
         edges = {s.name: self._edges(s, states[s.name], states) for s in specs}
-        if not self.faults:
-            self._reach(specs, edges, path)
-        return Block(specs[0].name, states, _needed(states, edges))
+        self._reach(specs)
+        return Block(specs[0].name, states, {} if self.faults else _needed(states, edges))
 
     def _names(self, specs: Sequence[StateSpec]) -> None:
         seen = set[str]()
         for spec in specs:
+            if self._told.holds(f"{spec.path}.name"):
+                continue  # it has none that could be told
             if not STATE_NAME.match(spec.name):
                 text = f"{spec.name!r} is no state name; write letters, digits, '_' and '-', at most 63, a letter first"
                 self.fault(f"{spec.path}.name", text)
@@ -112,21 +127,31 @@ class _Compiler:
         named += [(f"{spec.path}.catch[{i}].next", c.next) for i, c in enumerate(spec.catch)]
         for at, name in named:
             if name is not None and name not in states:
-                self.fault(at, f"there is no state {name!r}; write one of {', '.join(sorted(states))}")
+                self.fault(at, f"there is no state {name!r}; write one of {', '.join(sorted(filter(None, states)))}")
         return [*([state.next] if state.next else []), *(n for _, n in named[2:] if n)]
 
-    def _reach(self, specs: Sequence[StateSpec], edges: Mapping[str, list[str]], path: str) -> None:
-        reached = _closure([specs[0].name], edges)
-        for spec in specs:
-            if spec.name not in reached:
-                self.fault(spec.path, f"{spec.name!r} is never reached from {specs[0].name!r}")
-        back: dict[str, list[str]] = {name: [] for name in edges}
-        for name, following in edges.items():
-            for one in following:
-                back[one].append(name)
-        ends = [s.name for s in specs if s.type in TERMINAL or (s.type != "Choice" and not _leads_on(s, specs))]
-        for name in sorted(reached - _closure(ends, back)):
-            self.fault(f"{path}.states", f"from {name!r} there is no way to an end, so a job would never end")
+    def _reach(self, specs: Sequence[StateSpec]) -> None:
+        """Whether every state is reached and leads to an end, as far as that can be told."""
+        nodes = [self._node(spec, specs) for spec in specs]
+        for i in never_reached(nodes):
+            self.fault(specs[i].path, f"{specs[i].name!r} is never reached from {specs[0].name!r}")
+        ends = frozenset(i for i, spec in enumerate(specs) if _may_end(spec, specs))
+        for loop in never_ending(nodes, ends):
+            names = " and ".join(repr(specs[i].name) for i in loop)
+            self.fault(specs[loop[0]].path, f"from {names} there is no way to an end, so a job would never end")
+
+    def _node(self, spec: StateSpec, specs: Sequence[StateSpec]) -> Node:
+        names = [spec.next, spec.default, *(c.next for c in spec.choices), *(c.next for c in spec.catch)]
+        follows = spec.type not in TERMINAL and spec.type != "Choice" and spec.next is None and _leads_on(spec, specs)
+        return Node(spec.name, frozenset(n for n in names if n), follows, self._is_loose(spec))
+
+    def _is_loose(self, spec: StateSpec) -> bool:
+        """Whether something is wrong with where a state leads to."""
+        rules = [f"{spec.path}.choices[{i}]" for i in range(len(spec.choices))]
+        rules += [f"{spec.path}.catch[{i}]" for i in range(len(spec.catch))]
+        own = [f"{spec.path}.{field}" for field in ("type", "next", "end", "default", "choices", "catch")]
+        wrong = any(self._told.holds(path) for path in [*own, *(f"{rule}.next" for rule in rules)])
+        return wrong or not self._misnamed.isdisjoint([spec.path, *rules])
 
     # -- what runs at the end
 
@@ -208,7 +233,7 @@ class _Compiler:
 
     def _task(self, spec: StateSpec, common: dict[str, Any]) -> TaskState:
         pool = spec.pool or ""
-        if not POOL_NAME.match(pool):
+        if not is_pool_name(pool):
             self.fault(f"{spec.path}.pool", f"{pool!r} is no name of a WorkerPool")
         retry, catch = self._retry(spec.retry), self._catch(spec.catch)
         limit, heartbeat = spec.timeout_seconds, spec.heartbeat_seconds
@@ -277,7 +302,8 @@ class _Compiler:
         compiled = compile_template(value, names)
         if isinstance(compiled, Template):
             return compiled
-        self.faults += [f"{path}{f.path}, column {f.position}: {f.message}" for f in compiled]
+        if not self._told.holds(path):
+            self.faults += [f"{path}{f.path}, column {f.position}: {f.message}" for f in compiled]
         empty = compile_template(None, names)
         assert isinstance(empty, Template)  # noqa: S101  # null has nothing to compile
         return empty
@@ -285,7 +311,8 @@ class _Compiler:
     def condition(self, path: str, text: str) -> Expression | None:
         compiled = compile_condition(text, NAMES)
         if isinstance(compiled, Fault):
-            self.fault(f"{path}, column {compiled.position}", compiled.message)
+            if not self._told.holds(path):
+                self.faults.append(f"{path}, column {compiled.position}: {compiled.message}")
             return None
         return compiled
 
@@ -294,6 +321,19 @@ class _Compiler:
 
     def _catch(self, rules: Iterable[CatchSpec]) -> tuple[CatchRule, ...]:
         return tuple(CatchRule(r.errors, r.next) for r in rules)
+
+
+def is_pool_name(text: str) -> bool:
+    """Whether a WorkerPool can have this name."""
+    return POOL_NAME.match(text) is not None
+
+
+_NUMBER: Final = re.compile(r"(\d+)")
+
+
+def _place(fault: str) -> list[str | int]:
+    """For the order of faults: that of their fields in the object, `states[9]` before `states[10]`."""
+    return [int(part) if part.isdecimal() else part for part in _NUMBER.split(fault)]
 
 
 def _is_timestamp(text: str) -> bool:
@@ -309,6 +349,10 @@ def _next(spec: StateSpec, following: str | None) -> str | None:
     if spec.type == "Choice":
         return spec.default
     return spec.next if spec.next is not None else following
+
+
+def _may_end(spec: StateSpec, specs: Sequence[StateSpec]) -> bool:
+    return spec.type in TERMINAL or (spec.type != "Choice" and not _leads_on(spec, specs))
 
 
 def _leads_on(spec: StateSpec, specs: Sequence[StateSpec]) -> bool:

@@ -8,7 +8,7 @@ the states as their author wrote them.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -265,7 +265,22 @@ class Faults:
     messages: tuple[str, ...]
 
     def __str__(self) -> str:
-        return "; ".join(self.messages)
+        return joined(self.messages)
+
+
+FAULTS_CHARS = 16_384
+"""Of the faults of a Workflow so much is written into one message; the API server takes twice that."""
+
+
+def joined(messages: Sequence[str]) -> str:
+    """Faults as one line of text, the last ones as a number if there are very many."""
+    told, size = list[str](), 0
+    for message in messages:
+        size += len(message) + 2
+        if told and size > FAULTS_CHARS:
+            return f"{'; '.join(told)}; and {len(messages) - len(told)} more"
+        told.append(message[:FAULTS_CHARS])
+    return "; ".join(told)
 
 
 _INDEXED = re.compile(r"(.*)\[(\d+)\]\Z")

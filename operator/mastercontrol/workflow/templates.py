@@ -7,6 +7,7 @@ becomes text: a text stands as it is, all else as JSON. `$${` stands for `${`. T
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -67,6 +68,12 @@ class Template:
         """
         return _fill(self.part, scope, "")
 
+    @property
+    def text(self) -> str:
+        """The template as its author wrote it: a text as it stands, all else as JSON. For people."""
+        written = _written(self.part)
+        return written if isinstance(written, str) else json.dumps(written, ensure_ascii=False)
+
 
 def compile_template(value: Any, names: frozenset[str]) -> Template | tuple[Fault, ...]:
     """Compile a JSON value whose expressions may read `names`, or name every fault in it.
@@ -105,10 +112,23 @@ class _Compiler:
                 items = [self.part(each, f"{path}[{at}]", depth + 1) for at, each in enumerate(value)]
                 return Literal(value) if _is_literal(items) else Items(tuple(items))
             case dict():
-                fields = [(key, self.part(each, path + _field(key), depth + 1)) for key, each in value.items()]
+                fields = [(k, self.part(v, path + _field(k), depth + 1)) for k, v in self._named(value, path)]
                 return Literal(value) if _is_literal(part for _, part in fields) else Fields(tuple(fields))
             case _:
-                return Literal(value)
+                return self._plain(value, path)
+
+    def _plain(self, value: Any, path: str) -> Literal:
+        """A number, a flag or null; YAML has more than JSON."""
+        if value is not None and not (isinstance(value, int | float) and math.isfinite(value)):
+            self.faults.append(Fault(1, f"{str(value)[:40]!r} is nothing that JSON has; write it as a text", path))
+        return Literal(value)
+
+    def _named(self, value: dict[Any, Any], path: str) -> Iterator[tuple[str, Any]]:
+        """The fields of an object, with what YAML takes for their names and JSON does not."""
+        for key, each in value.items():
+            if not isinstance(key, str):
+                self.faults.append(Fault(1, f"the key {key!r} is no text; write it in quotes", path))
+            yield str(key), each
 
     def _text(self, text: str, path: str) -> Part:
         scanned = scan(text)
@@ -131,6 +151,24 @@ class _Compiler:
             return ""
         self.expressions.append(compiled)
         return compiled
+
+
+def _written(part: Part) -> Any:
+    match part:
+        case Literal(value=value):
+            return _escaped(value) if isinstance(value, str) else value
+        case Expression(text=text):
+            return f"${{{text}}}"
+        case Mixed(pieces=pieces):
+            return "".join(_escaped(p) if isinstance(p, str) else f"${{{p.text}}}" for p in pieces)
+        case Items(parts=parts):
+            return [_written(each) for each in parts]
+        case Fields(parts=fields):
+            return {key: _written(each) for key, each in fields}
+
+
+def _escaped(text: str) -> str:
+    return text.replace("${", "$${")
 
 
 def _fill(part: Part, scope: Mapping[str, Any], path: str) -> Any:

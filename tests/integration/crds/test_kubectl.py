@@ -158,10 +158,12 @@ def test_a_pool_shows_its_workers_and_its_backlog(kubectl: Kubectl, namespace: s
 
 def test_a_workflow_shows_whether_it_can_be_run(kubectl: Kubectl, namespace: str, create: Create) -> None:
     create("Workflow", {"states": [{"name": "a", "pool": "p"}]}, "shown", keep=True)
-    ready = {"type": "Ready", "status": "True", "reason": "Ready", "message": ""}
+    why = "spec.states[0].pool: there is no WorkerPool 'p'"
+    ready = {"type": "Ready", "status": "False", "reason": "UnknownPool", "message": why}
     write_status(kubectl, namespace, "mcpwf/shown", {"revision": "shown-1", "conditions": [ready]})
     seen = columns(kubectl, namespace, "mcpwf/shown")
-    assert (seen["READY"], seen["REVISION"]) == ("True", "shown-1")
+    assert [seen[c] for c in ("READY", "REVISION", "REASON")] == ["False", "shown-1", "UnknownPool"]
+    assert seen["WHY"] == why
 
 
 def test_a_schedule_shows_what_runs_and_when_the_next_run_is(kubectl: Kubectl, namespace: str, create: Create) -> None:

@@ -16,6 +16,7 @@ import time
 import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -94,15 +95,17 @@ class World:
         """What a kubelet does: start a process that has ended again."""
         return operator if operator.process.poll() is None else self.operator()
 
-    def worker(self, pool: str) -> subprocess.Popen[bytes]:
+    def worker(self, pool: str, handlers: str = "chain_handlers") -> subprocess.Popen[bytes]:
         environ = {
             **self.environ,
             "MCP_QUEUE": f"mcp.pool.{self.namespace}.{pool}",
             "MCP_CONCURRENCY": "8",
             "MCP_WORKER_NAME": f"worker-{uuid.uuid4().hex[:6]}",
-            "PYTHONPATH": os.pathsep.join(filter(None, [str(self.folder), os.environ.get("PYTHONPATH")])),
+            "PYTHONPATH": os.pathsep.join(
+                filter(None, [str(self.folder), str(ROOT / "tests" / "e2e" / "image"), os.environ.get("PYTHONPATH")])
+            ),
         }
-        command = [str(BIN / "mastercontrol-worker"), "--handlers", "chain_handlers"]
+        command = [str(BIN / "mastercontrol-worker"), "--handlers", handlers]
         return self._start(command, environ, f"worker-{len(self.processes)}")
 
     def holder(self) -> str:
@@ -158,6 +161,13 @@ def _object(kind: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.fixture
 def world(kubeconfig: str, amqp_url: str, management_url: str, tmp_path: Path) -> Iterator[World]:
+    with made_world(kubeconfig, amqp_url, management_url, tmp_path) as found:
+        yield found
+
+
+@contextmanager
+def made_world(kubeconfig: str, amqp_url: str, management_url: str, tmp_path: Path) -> Iterator[World]:
+    """A world, for tests that share one."""
     namespace = f"world-{uuid.uuid4().hex[:6]}"
     environ = {
         **os.environ,

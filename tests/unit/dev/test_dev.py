@@ -71,6 +71,16 @@ def test_a_wrong_object_is_named_with_file_and_line(files: Files, dev: Dev) -> N
     assert "all.yaml:5: spec.inputs: there is no such field; known are" in done.stderr
 
 
+def test_a_workflow_with_faults_is_not_run_and_all_of_them_are_named(files: Files, dev: Dev) -> None:
+    path = files("double", data={})
+    states = '"states": [{"name": "one", "type": "Wait", "seconds": -1, "next": "x"}, '
+    path.write_text(path.read_text().replace('"states": [', states))
+    done = dev(path)
+    assert done.returncode == 2
+    assert "spec.states[0].seconds: write a whole number" in done.stderr
+    assert "spec.states[0].next: there is no state 'x'" in done.stderr
+
+
 def test_a_job_of_an_unknown_workflow_waits_and_says_so(files: Files, dev: Dev) -> None:
     path = files("double", data={})
     path.write_text(path.read_text().replace('"workflow": "flow"', '"workflow": "folw"'))

@@ -82,7 +82,7 @@ def test_each_fault_has_the_line_of_its_field(write: Write, lint: Lint) -> None:
                   deep: [1, {"odd key": "${input.}"}]
             assign: {n: "${1 + }"}
         """)
-    status, lines = lint(path)
+    status, lines = lint(path, write(POOL, name="pool.yaml"))
     assert status == 1
     assert [line.partition(", column")[0].partition(": there")[0].partition(": '")[0] for line in lines] == [
         "all.yaml:8: spec.states[0].next",
@@ -122,26 +122,59 @@ def test_what_is_missing_has_the_line_of_what_it_is_missing_in(write: Write, lin
             type: Choice
             choices:
             - when: "true"
+            default: a
         """)
-    assert lint(path) == (1, ["all.yaml:11: spec.states[1].choices[0].next: write a text, it is required"])
+    status, lines = lint(path, write(POOL, name="pool.yaml"))
+    assert (status, lines) == (1, ["all.yaml:11: spec.states[1].choices[0].next: write a text, it is required"])
 
 
-def test_several_states_that_cannot_be_read_are_all_said(write: Write, lint: Lint) -> None:
+def test_faults_of_shape_and_of_meaning_are_all_said_in_one_go(write: Write, lint: Lint) -> None:
     path = write("""\
         spec:
           states:
-          - {name: a, pool: p, timeout: 3}
-          - {name: b, pool: p}
+          - {name: a, pool: p, timeout: 3, timeoutSeconds: soon}
+          - {name: b, pool: p, input: "${oops}"}
           - {name: c, type: Chioce}
           - text
+          - {name: d, pool: q, retry: {limit: -1, jitter: some}, catch: [{errors: [A]}]}
         """)
-    status, lines = lint(path)
+    status, lines = lint(path, write(POOL, name="pool.yaml"))
     assert status == 1
-    assert [line.split(": ")[:2] for line in lines] == [
+    assert [line.split(": ")[:3] for line in lines if "warning" in line] == [
+        ["all.yaml:10", "warning", "spec.states[4].pool"],
+    ]
+    assert [line.split(": ")[:2] for line in lines if "warning" not in line] == [
         ["all.yaml:6", "spec.states[0].timeout"],
+        ["all.yaml:6", "spec.states[0].timeoutSeconds"],
+        ["all.yaml:7", "spec.states[1].input, column 3"],
         ["all.yaml:8", "spec.states[2].type"],
         ["all.yaml:9", "spec.states[3]"],
+        ["all.yaml:10", "spec.states[4].catch[0].next"],
+        ["all.yaml:10", "spec.states[4].retry.jitter"],
+        ["all.yaml:10", "spec.states[4].retry.limit"],
     ]
+
+
+def test_a_state_that_is_never_reached_is_said_beside_other_faults(write: Write, lint: Lint) -> None:
+    path = write("""\
+        spec:
+          states:
+          - {name: a, pool: p, next: c}
+          - {name: b, pool: p}
+          - {name: c, pool: Pool}
+        """)
+    _, lines = lint(path, write(POOL, name="pool.yaml"))
+    assert [line.partition("; ")[0] for line in lines] == [
+        "all.yaml:7: spec.states[1]: 'b' is never reached from 'a'",
+        "all.yaml:8: spec.states[2].pool: 'Pool' is no name of a WorkerPool",
+    ]
+
+
+def test_what_yaml_has_and_json_has_not_is_a_fault(write: Write, lint: Lint) -> None:
+    path = write("spec: {states: [{name: a, type: Pass, input: {1: x, b: .nan, c: !!set {d}}, assign: {2: 3}}]}\n")
+    status, lines = lint(path)
+    assert status == 1
+    assert len(lines) == 4
 
 
 @pytest.mark.parametrize(
@@ -153,7 +186,10 @@ def test_several_states_that_cannot_be_read_are_all_said(write: Write, lint: Lin
             "spec: {states: [{name: a, pool: p}], maxTransition: 1}\n",
             "4: spec.maxTransition: there is no such field; kn",
         ),
-        ("spec:\n  states:\n  - {name: a, pool: p, next: a}\n", "5: spec.states: from 'a' there is no way to an end"),
+        (
+            "spec:\n  states:\n  - {name: a, pool: p, next: a}\n",
+            "6: spec.states[0]: from 'a' there is no way to an en",
+        ),
         (HEAD + "kind: Workflow\nspec: {states: [{name: a, pool: p}]}\n", "1: metadata.name: write a text, it is requ"),
         (
             HEAD + "kind: Job\nmetadata: {name: j}\nspec:\n  workflow: w\n  inputs: 1\n",
@@ -233,7 +269,8 @@ def test_a_file_that_cannot_be_read_gives_status_2_and_the_others_are_checked(wr
     status, lines = lint(wrong, broken, broken.with_name("none.yaml"))
     assert status == 2
     assert lines[0].startswith("all.yaml:4: spec.states[0].poll: there is no such field")
-    assert lines[1].startswith("mastercontrol: broken.yaml: ")
+    assert lines[1] == "all.yaml:4: spec.states[0].pool: write a text, it is required"
+    assert lines[2].startswith("mastercontrol: broken.yaml: ")
     assert lines[-1] == "mastercontrol: none.yaml: No such file or directory"
 
 

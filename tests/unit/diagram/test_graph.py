@@ -23,7 +23,7 @@ def test_every_state_is_a_node_with_its_type_and_what_it_does() -> None:
         "note": (Kind.PASS, "Pass"),
         "fan": (Kind.PARALLEL, "Parallel: all of these"),
         "fan[0].print": (Kind.TASK, "pool printers"),
-        "fan[1].each": (Kind.MAP, "Map: for each item, 5 at once"),
+        "fan[1].each": (Kind.MAP, "Map, 5 at once: ${input.items}"),
         "fan[1].each[*].wrap": (Kind.TASK, "pool packers"),
         "good": (Kind.SUCCEED, "Succeed"),
         "pause": (Kind.WAIT, "Wait 90 s"),
@@ -144,3 +144,24 @@ def test_the_end_of_a_branch_that_fails_is_drawn_in_the_branch() -> None:
       - states: [{name: refuse, type: Fail}]
     """
     assert "fan[0].refuse -fail-> fan[0].(Failed)" in said(all_edges(graph(text)))
+
+
+def test_what_depends_on_the_job_is_shown_as_it_was_written() -> None:
+    text = """\
+        - {name: a, type: Wait, seconds: "${input.pause}"}
+        - {name: b, type: Wait, until: "${input.day}T12:00:00Z"}
+        - name: c
+          type: Map
+          items: "${input.list}"
+          states: [{name: x, type: Pass}]
+        - {name: d, type: Map, items: [1, 2], states: [{name: x, type: Pass}]}
+        - {name: e, type: Fail, code: "${error.code}"}
+        """
+    nodes = all_nodes(graph(text))
+    assert [nodes[name].details[0] for name in "abcde"] == [
+        "Wait ${input.pause} s",
+        "Wait until ${input.day}T12:00:00Z",
+        "Map: ${input.list}",
+        "Map: for each item",
+        "Fail ${error.code}",
+    ]

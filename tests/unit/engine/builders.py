@@ -25,6 +25,7 @@ from mastercontrol.engine.facts import (
     Result,
 )
 from mastercontrol.engine.places import Place
+from mastercontrol.engine.ports import Readiness
 from mastercontrol.workflow.compile import compile_workflow
 from mastercontrol.workflow.definition import Definition
 from mastercontrol_worker.contract import Failed, StepError, StepMessage, Succeeded
@@ -112,6 +113,7 @@ class Run:
         self.epoch: str | None = EPOCH
         self.jitter = 0.5
         self.missing_pools: set[str] = set()
+        self.workers: dict[str, Readiness] = {}
         self.confirmed: frozenset[str] = frozenset()
         self.resend: frozenset[str] = frozenset()
         self.late_from: dt.datetime | None = None
@@ -229,6 +231,7 @@ class Run:
             children=self.children,
             parent=self.parent,
             heard=self.heard,
+            workers=self.workers.get,
         )
 
     def beat(self, path: str, progress: Any = None, *, worker: str = "worker-1", waiting: bool = False) -> Run:

@@ -21,6 +21,7 @@ from mastercontrol.engine.ports import (
     Gone,
     JsonPatch,
     RawObject,
+    Readiness,
     Refused,
 )
 from mastercontrol_worker.contract import StepMessage
@@ -241,6 +242,7 @@ class FakePools:
         self.missing: set[str] = set()
         self.unseen: set[str] = set()
         self.poked: list[str] = []
+        self.ready: dict[str, Readiness] = {}
         self.asked: list[str] = []
 
     def known(self, namespace: str, pool: str) -> bool:
@@ -254,6 +256,10 @@ class FakePools:
     def poke(self, namespace: str, pool: str) -> None:
         assert namespace == "shop"
         self.poked.append(pool)
+
+    def workers(self, namespace: str, pool: str) -> Readiness | None:
+        assert namespace == "shop"
+        return self.ready.get(pool)
 
 
 class FakeReporter:

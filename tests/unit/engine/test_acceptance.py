@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from mastercontrol.engine.acceptance import Acceptance
 from mastercontrol.engine.definitions import Definitions
 from mastercontrol.engine.ports import RawObject
-from unit.engine.fakes import FakeClock, FakeWorkflows
+from unit.engine.fakes import FakeClock, FakePools, FakeWorkflows
 from unit.engine.world import until
 
 
@@ -27,18 +28,28 @@ class Counting(FakeWorkflows):
 
 
 @asynccontextmanager
-async def acceptance(store: Counting) -> AsyncIterator[tuple[Acceptance, Definitions]]:
+async def acceptance(
+    store: Counting, pools: FakePools | None = None, clock: FakeClock | None = None
+) -> AsyncIterator[tuple[Acceptance, Definitions]]:
     definitions = Definitions(store)
-    made = Acceptance(store, definitions, FakeClock())
+    made = Acceptance(store, definitions, clock or FakeClock(), pools or FakePools())
     running = asyncio.create_task(made.run())
     yield made, definitions
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
 
 
+def condition_of(store: Counting, kind: str) -> dict[str, Any] | None:
+    conditions = store.workflows["shop", "order"].get("status", {}).get("conditions", [])
+    return next((dict(c) for c in conditions if c["type"] == kind), None)
+
+
 def ready(store: Counting) -> dict[str, Any] | None:
-    conditions = store.workflows["shop", "order"].get("status", {}).get("conditions", [None])
-    return dict(conditions[0]) if conditions[0] else None
+    return condition_of(store, "Ready")
+
+
+def invalid(store: Counting) -> dict[str, Any] | None:
+    return condition_of(store, "Invalid")
 
 
 async def test_a_workflow_that_jobs_can_run_is_ready_and_names_its_revision() -> None:
@@ -52,6 +63,7 @@ async def test_a_workflow_that_jobs_can_run_is_ready_and_names_its_revision() ->
     assert condition is not None
     assert (condition["type"], condition["status"], condition["reason"]) == ("Ready", "True", "Ready")
     assert store.workflows["shop", "order"]["status"]["revision"] in store.created
+    assert invalid(store) is None
 
 
 async def test_a_workflow_with_faults_is_not_ready_and_says_each_of_them() -> None:
@@ -65,6 +77,9 @@ async def test_a_workflow_with_faults_is_not_ready_and_says_each_of_them() -> No
     assert "spec.states[0].name" in condition["message"]
     assert "spec.states[1].next" in condition["message"]
     assert "revision" not in store.workflows["shop", "order"]["status"]
+    said = invalid(store)
+    assert said is not None
+    assert (said["status"], said["message"]) == ("True", condition["message"])
 
 
 async def test_what_is_said_already_is_not_written_again() -> None:
@@ -87,3 +102,119 @@ async def test_a_workflow_that_is_being_deleted_is_left_alone() -> None:
         made.observe(raw)
         await asyncio.sleep(0.01)
     assert store.writes == 0
+
+
+async def shown(store: Counting, made: Acceptance, definitions: Definitions, *states: Any) -> None:
+    """The user writes a Workflow, the watch shows it with its status of before, and something is said of it."""
+    before, writes = store.workflows.get(("shop", "order"), {}).get("status"), store.writes
+    raw = store.put(*states)
+    if before is not None:
+        raw["status"] = store.workflows["shop", "order"]["status"] = before
+    definitions.observe(raw)
+    made.observe(raw)
+    await until(lambda: store.writes > writes)
+
+
+async def test_a_workflow_that_is_put_right_is_no_longer_invalid() -> None:
+    store = Counting()
+    async with acceptance(store) as (made, definitions):
+        await shown(store, made, definitions, {"name": "1", "pool": "p"})
+        assert invalid(store) is not None
+        await shown(store, made, definitions, {"name": "a", "pool": "p"})
+    assert (ready(store) or {})["status"] == "True"
+    assert invalid(store) is None
+    assert store.writes == 2
+
+
+async def test_a_missing_pool_is_said_and_so_is_that_it_came() -> None:
+    store, pools = Counting(), FakePools()
+    pools.missing = {"b-pool"}
+    async with acceptance(store, pools) as (made, definitions):
+        raw = store.put("a", "b")
+        definitions.observe(raw)
+        made.observe(raw)
+        await until(lambda: ready(store))
+        condition = ready(store)
+        assert condition is not None
+        assert (condition["status"], condition["reason"]) == ("False", "UnknownPool")
+        assert condition["message"] == "spec.states[1].pool: there is no WorkerPool 'b-pool' in this namespace"
+        assert invalid(store) is None, "it has no fault: its jobs begin, and wait where they need the pool"
+        assert store.workflows["shop", "order"]["status"]["revision"] in store.created
+        pools.missing = set()
+        made.look_at_namespace("elsewhere")
+        made.look_at_namespace("shop")
+        await until(lambda: (ready(store) or {})["status"] == "True")
+        pools.missing = {"a-pool"}
+        made.look_at_namespace(None)
+        await until(lambda: (ready(store) or {})["status"] == "False")
+    assert store.writes == 3
+
+
+async def test_a_missing_pool_stands_beside_the_other_faults() -> None:
+    store, pools = Counting(), FakePools()
+    pools.missing = {"q"}
+    async with acceptance(store, pools) as (made, _):
+        made.observe(store.put({"name": "a", "pool": "q", "next": "nowhere"}, {"name": "b", "pool": 5}))
+        await until(lambda: ready(store))
+    condition = invalid(store)
+    assert condition is not None
+    assert [fault.partition(": ")[0] for fault in condition["message"].split("; ") if fault.startswith("spec")] == [
+        "spec.states[0].next",
+        "spec.states[1].pool",
+        "spec.states[0].pool",
+    ]
+
+
+async def test_a_pool_that_only_the_watch_has_not_shown_is_not_missing() -> None:
+    store, pools = Counting(), FakePools()
+    pools.unseen = {"a-pool"}
+    async with acceptance(store, pools) as (made, _):
+        made.observe(store.put("a"))
+        await until(lambda: ready(store))
+    assert (ready(store) or {})["status"] == "True"
+    assert pools.asked == ["a-pool"]
+
+
+async def test_a_condition_that_stays_keeps_its_time() -> None:
+    store, clock = Counting(), FakeClock()
+    async with acceptance(store, clock=clock) as (made, definitions):
+        await shown(store, made, definitions, {"name": "1", "pool": "x"})
+        first = ready(store)
+        clock.time += dt.timedelta(hours=1)
+        await shown(store, made, definitions, {"name": "1", "pool": "x"}, {"name": "2", "pool": "x"})
+        second = ready(store)
+        await shown(store, made, definitions, {"name": "a", "pool": "x"})
+        third = ready(store)
+    assert first is not None
+    assert second is not None
+    assert third is not None
+    assert first["message"] != second["message"]
+    assert first["lastTransitionTime"] == second["lastTransitionTime"] < third["lastTransitionTime"]
+
+
+async def test_what_the_watch_has_not_shown_yet_is_not_written_twice() -> None:
+    store = Counting()
+    async with acceptance(store) as (made, definitions):
+        raw = store.put("a")
+        definitions.observe(raw)
+        made.observe(raw)
+        await until(lambda: ready(store))
+        made.observe(raw)
+        await asyncio.sleep(0.01)
+    assert store.writes == 1
+
+
+async def test_what_somebody_else_made_of_the_status_is_put_right() -> None:
+    store = Counting()
+    async with acceptance(store) as (made, definitions):
+        raw = store.put("a")
+        definitions.observe(raw)
+        made.observe(raw)
+        await until(lambda: ready(store))
+        raw = store.put("a")
+        raw["status"] = {"conditions": []}
+        store.workflows["shop", "order"] = raw
+        definitions.observe(raw)
+        made.observe(raw)
+        await until(lambda: ready(store))
+    assert store.writes == 2

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from mastercontrol.api.job import JobStatus
 from mastercontrol.api.names import Phase
-from mastercontrol.api.workflow import StateSpec, parse_spec
+from mastercontrol.api.workflow import StateSpec, WorkflowSpec, parse_spec
 from mastercontrol.workflow.compile import compile_workflow
 from mastercontrol.workflow.concurrency import Concurrency
 from mastercontrol.workflow.definition import Definition
@@ -46,6 +46,13 @@ def script_of(seed: int, bad: int, limits: dict[str, int | None], reporting: fro
         return dice.choice(wrong)
 
     return script
+
+
+def script_for(parsed: WorkflowSpec, definition: Definition, seed: int, bad: int) -> Script:
+    """What the steps of a workflow do."""
+    closing = parsed.on_exit.states if parsed.on_exit is not None else ()
+    reporting = frozenset(t.name for t in definition.tasks() if t.heartbeat_seconds is not None)
+    return script_of(seed, bad, timeouts((*parsed.states, *closing)), reporting)
 
 
 End = tuple[Phase, str, str]
@@ -108,9 +115,7 @@ def test_the_engine_and_the_reference_come_to_the_same_end(
     parsed = parse_spec(spec)
     definition = compile_workflow("order", parsed)
     assert isinstance(definition, Definition), definition
-    closing = parsed.on_exit.states if parsed.on_exit is not None else ()
-    reporting = frozenset(t.name for t in definition.tasks() if t.heartbeat_seconds is not None)
-    script = script_of(seed, bad, timeouts((*parsed.states, *closing)), reporting)
+    script = script_for(parsed, definition, seed, bad)
     try:
         allowed = {expected(o) for o in outcomes(parsed, INPUT, script, SIGNALS)}
     except TooAmbiguous:

@@ -136,7 +136,9 @@ class Cluster:
 
     def workers(self, replicas: int, ready: int, name: str = "resize") -> None:
         """The Deployment controller reports its pods."""
-        self.edit(lambda raw: raw.update(status={"replicas": replicas, "readyReplicas": ready}), name)
+        self.edit(
+            lambda raw: raw.update(status={"observedGeneration": 1, "replicas": replicas, "readyReplicas": ready}), name
+        )
 
     def delete_deployment(self, name: str = "resize", namespace: str = "shop") -> None:
         raw = self.objects.pop(self._key("Deployment", namespace, f"mcp-worker-{name}"))

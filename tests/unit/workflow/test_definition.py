@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from mastercontrol.api.workflow import RetryRuleSpec, RetrySpec, StateSpec, WorkflowSpec
+from mastercontrol.api.workflow import ChoiceSpec, RetryRuleSpec, RetrySpec, StateSpec, WorkflowSpec
 from mastercontrol.workflow.compile import compile_workflow
 from mastercontrol.workflow.definition import Definition, Faults
 
@@ -75,8 +75,18 @@ def test_every_fault_is_said_at_once_with_its_field() -> None:
 
 
 def test_a_chain_that_leads_back_never_ends() -> None:
-    assert any("from 'b' there is no way to an end" in f for f in faults(A, replace(B, next="a")))
-    assert any("from 'a' there is no way to an end" in f for f in faults(replace(A, next="a")))
+    end = "there is no way to an end, so a job would never end"
+    assert faults(A, replace(B, next="a")) == (f"spec.states[0]: from 'a' and 'b' {end}",)
+    assert faults(A, replace(B, next="b")) == (f"spec.states[1]: from 'b' {end}",)
+
+
+def test_each_loop_that_is_never_left_is_a_fault_of_its_own() -> None:
+    either = StateSpec(path="", name="either", type="Choice", choices=(ChoiceSpec("true", "b"),), default="a")
+    found = faults(either, replace(A, next="a"), B, replace(C, next="b"))
+    assert [fault.partition(" there")[0] for fault in found] == [
+        "spec.states[1]: from 'a'",
+        "spec.states[2]: from 'b' and 'c'",
+    ]
 
 
 def test_a_state_that_nothing_leads_to_is_a_fault() -> None:

@@ -15,7 +15,7 @@ NAMES = frozenset({"input", "steps", "item"})
 INPUT = {"n": 3, "s": "x", "none": None, "f": 1.0, "yes": True, "list": [1, {"a": "é"}]}
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
     max_leaves=12,
 )
@@ -132,3 +132,23 @@ def test_any_text_is_a_template_or_a_fault_within_it(text: str) -> None:
     template = compile_template(text, NAMES)
     if not isinstance(template, Template):
         assert all(1 <= f.position <= len(text) + 1 for f in template)
+
+
+@given(st.text(st.sampled_from("${}'\"\\ra1/\n"), max_size=20))
+def test_the_text_of_a_template_is_one_that_means_the_same(text: str) -> None:
+    template = compile_template(text, NAMES)
+    if isinstance(template, Template):
+        assert compiled(template.text) == template
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("${input.n}", "${input.n}"),
+        ("$${x} is ${ input.n } of ${item}", "$${x} is ${ input.n } of ${item}"),
+        (3, "3"),
+        ({"a": ["${item}", None]}, '{"a": ["${item}", null]}'),
+    ],
+)
+def test_a_template_is_shown_as_it_was_written(value: Any, text: str) -> None:
+    assert compiled(value).text == text
