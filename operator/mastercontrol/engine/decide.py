@@ -355,9 +355,8 @@ class _Turn:
     # -- child Jobs
 
     def _follow_children(self) -> None:
-        if self.flow is not None and self.children is not None and self.sender is not None:
+        if self.flow is not None and self.children is not None:
             self.children.follow()
-            self.sender.drop_answered()
 
     def _create_children(self) -> None:
         if self.flow is not None and self.children is not None and self.sender is not None:

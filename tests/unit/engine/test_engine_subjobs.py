@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
+from mastercontrol.api.job import parse_job
 from mastercontrol.engine.engine import Engine
 from mastercontrol.engine.ports import Forbidden, JsonPatch, RawObject, Rejected, StoreUnavailable
 from mastercontrol_worker.contract import ResultMessage, StepError, StepMessage, Succeeded
@@ -412,6 +413,34 @@ async def test_a_child_that_ended_while_nobody_looked_is_taken_at_the_start(shop
     assert shop.jobs.state() == "InProgress.bill"
     shop.engine.observe(copy.deepcopy(shop.jobs.objects["shop", "j"]))
     await until(lambda: shop.jobs.state() == "Done")
+
+
+async def test_an_operator_that_starts_with_the_parent_takes_on_its_child(shop: World) -> None:
+    name = await waiting(shop)
+    await shop.engine.close(0)
+    shop.engine = shop.new_engine()
+    await seen_by(shop.engine, shop, "j")
+    cell = shop.engine.mailboxes.find(("shop", name))
+    assert cell is not None
+    assert cell.job is not None
+    await shop.finish()
+    assert shop.jobs.state() == "Done"
+
+
+async def test_a_child_does_not_trust_what_is_known_of_its_parent_from_before_its_time(shop: World) -> None:
+    shop.workflows.put("first", BILL)
+    shop.submit()
+    await until(lambda: shop.broker.queue and shop.quiet())
+    stale = parse_job(copy.deepcopy(shop.jobs.objects["shop", "j"]))
+    shop.work()
+    await until(lambda: shop.broker.queue and shop.quiet())
+    name = name_of(shop)
+    await shop.engine.close(0)
+    shop.jobs.objects["shop", "j"]["status"]["active"] = []
+    shop.engine = shop.new_engine()
+    shop.engine.mailboxes.cell(("shop", "j")).learn(stale)
+    await seen_by(shop.engine, shop, name)
+    assert shop.jobs.status(name)["message"] == "the Job j that it belongs to no longer waits for it"
 
 
 # -- two operators

@@ -13,7 +13,8 @@ from mastercontrol.api.names import ConditionType, Phase, Reason
 from mastercontrol.api.values import InvalidObject
 from mastercontrol.api.workflow import parse_spec
 from mastercontrol.diagram.graph import Kind, graph_of
-from mastercontrol.engine.facts import Absent, Ended, NewChild, Running, Unusable
+from mastercontrol.engine.facts import Absent, Ended, Limits, NewChild, Running, Unusable
+from mastercontrol.engine.moves import status_bytes
 from mastercontrol.engine.subjobs import MAX_DEPTH
 from mastercontrol.workflow.compile import compile_workflow
 from mastercontrol.workflow.definition import Faults
@@ -326,6 +327,45 @@ def test_a_child_whose_branch_is_dropped_in_the_same_turn_is_not_created() -> No
     run.child("fan[1].b", Unusable(Reason.SUB_JOB_REJECTED, "no"))
     assert run.made == []
     assert run.paths == ["other"]
+
+
+def test_a_step_beside_a_child_that_cannot_be_is_not_sent_on() -> None:
+    run = entered(
+        parallel("fan", [sub_job("a")], [step("b"), step("c")], catch=catching("other"), end=True), step("other")
+    )
+    run.children[run.id("fan[0].a")] = Unusable(Reason.SUB_JOB_REJECTED, "no")
+    run.done("fan[1].b")
+    assert run.steps == ["b"]
+    assert run.paths == ["other"]
+
+
+def test_a_step_beside_a_child_that_failed_is_not_sent_on() -> None:
+    run = waiting(
+        parallel("fan", [sub_job("a")], [step("b"), step("c")], catch=catching("other"), end=True), step("other")
+    )
+    run.children[run.id("fan[0].a")] = Absent()
+    run.done("fan[1].b")
+    assert run.steps == ["b"]
+    assert run.paths == ["other"]
+
+
+def test_a_child_of_a_branch_that_is_begun_anew_in_the_same_turn_is_another_one() -> None:
+    run = entered(parallel("fan", [sub_job("a")], [step("b")], catch=catching("fan"), end=True))
+    before = run.at("fan[0].a")
+    run.broken("fan[1].b")
+    assert run.made == []
+    assert run.at("fan[0].a").seq > before.seq
+    assert run.at("fan[0].a").dispatched_at is None
+    run.wake()
+    assert run.made_ids == [f"{run.at('fan[0].a').seq}:1"]
+
+
+def test_a_child_that_would_make_the_status_too_large_is_not_created() -> None:
+    run = entered()
+    run.limits = Limits(status_bytes=status_bytes(run.status))
+    run.wake()
+    assert run.made == []
+    assert run.ending == ("Failed", "StatusTooLarge")
 
 
 def test_two_children_that_end_in_the_same_turn_are_both_taken() -> None:

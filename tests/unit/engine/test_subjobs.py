@@ -11,7 +11,7 @@ from mastercontrol.api.family import Parent, depth_of, parent_of
 from mastercontrol.api.job import ActiveStep, Job, JobError, JobSpec, JobStatus
 from mastercontrol.api.names import ConditionType, Phase
 from mastercontrol.engine.facts import Absent, Ended, NoParent, Running
-from mastercontrol.engine.subjobs import child_state
+from mastercontrol.engine.subjobs import child_state, is_child
 from mastercontrol_worker.contract import MAX_RESULT_BYTES, Failed, StepError, Succeeded
 from unit.engine.builders import NOW, UID, Run, state
 
@@ -113,6 +113,16 @@ def test_a_child_names_its_parent_and_what_it_answers() -> None:
 )
 def test_who_names_no_parent_in_our_way_is_nobody_s_child(meta: dict[str, Any]) -> None:
     assert parent_of(meta) is None
+
+
+@pytest.mark.parametrize(
+    ("uid", "seq", "attempt", "is_it"),
+    [(UID, 3, 2, True), ("another", 3, 2, False), (UID, 4, 2, False), (UID, 3, 1, False)],
+)
+def test_a_child_answers_one_attempt_at_one_state(uid: str, seq: int, attempt: int, *, is_it: bool) -> None:
+    job = replace(child(), uid=UID)
+    assert is_child(job, ENTRY, Parent("order-1", uid, seq, attempt)) is is_it
+    assert not is_child(job, ENTRY, None)
 
 
 @pytest.mark.parametrize("text", ["", "deep", "-1"])
