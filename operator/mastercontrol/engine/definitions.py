@@ -28,11 +28,14 @@ _CACHED: Final = 4096
 
 @dataclass(frozen=True, slots=True)
 class _Known:
+    """A Workflow. `told`: `observe` has said that it is new; what a Job asked for first is not told of yet."""
+
     uid: str
     version: int
     raw: RawObject
     found: Found
     pools: tuple[PoolUse, ...]
+    told: bool = True
 
 
 class Definitions:
@@ -47,18 +50,24 @@ class Definitions:
         self._unneeded: set[JobKey] = set()
 
     def observe(self, raw: RawObject) -> bool:
-        """Take note of a Workflow; whether its definition is new to us."""
+        """Take note of a Workflow; whether its definition is new to who calls."""
+        return self._learn(raw, told=True)
+
+    def _learn(self, raw: RawObject, *, told: bool) -> bool:
         meta = raw["metadata"]
         key = (meta.get("namespace", "default"), meta["name"])
         old = self._workflows.get(key)
         version = int(meta.get("resourceVersion") or 0)
-        if old is not None and old.uid == meta.get("uid") and version <= old.version:
-            return False
-        if old is not None and old.raw.get("spec") == raw.get("spec"):
-            self._workflows[key] = replace(old, uid=str(meta.get("uid", "")), version=version, raw=raw)
-            return False
+        if old is not None and old.uid == meta.get("uid"):
+            is_new = told and not old.told
+            if version <= old.version:
+                self._workflows[key] = replace(old, told=old.told or told)
+                return is_new
+            if old.raw.get("spec") == raw.get("spec"):
+                self._workflows[key] = replace(old, version=version, raw=raw, told=old.told or told)
+                return is_new
         found, pools = _checked(raw)
-        self._workflows[key] = _Known(str(meta.get("uid", "")), version, raw, found, pools)
+        self._workflows[key] = _Known(str(meta.get("uid", "")), version, raw, found, pools, told)
         return True
 
     def gone(self, namespace: str, name: str) -> None:
@@ -100,7 +109,7 @@ class Definitions:
             raw = await self._store.read_workflow(namespace, name)
             if raw is None:
                 return Missing(Reason.UNKNOWN_WORKFLOW, f"there is no Workflow {name!r} in this namespace")
-            self.observe(raw)
+            self._learn(raw, told=False)
         known = self._workflows[(namespace, name)]
         if isinstance(known.found, Definition):
             await self._keep(parse_workflow(known.raw), known.raw, known.found)

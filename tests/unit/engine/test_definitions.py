@@ -131,6 +131,22 @@ async def test_only_a_change_of_the_spec_is_news(store: FakeWorkflows) -> None:
     assert definitions.observe(store.put("b"))
 
 
+async def test_a_workflow_that_a_job_asked_for_before_the_watch_showed_it_is_news_once(store: FakeWorkflows) -> None:
+    definitions = Definitions(store)
+    await current(definitions)
+    raw = store.workflows["shop", "order"]
+    assert definitions.observe(raw), "nobody has looked at it: its status would never be written"
+    assert not definitions.observe(raw)
+
+
+async def test_a_workflow_of_the_same_name_and_states_is_news(store: FakeWorkflows) -> None:
+    definitions = Definitions(store)
+    raw = store.workflows["shop", "order"]
+    definitions.observe(raw)
+    again = {**raw, "metadata": {**raw["metadata"], "uid": "another", "resourceVersion": "900"}}
+    assert definitions.observe(again), "it has no status yet"
+
+
 async def test_a_workflow_that_was_deleted_is_missing_for_new_jobs(store: FakeWorkflows) -> None:
     definitions = Definitions(store)
     await current(definitions)

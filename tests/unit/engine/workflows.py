@@ -121,6 +121,7 @@ class _Author:
             case "SubJob":
                 state |= self.task() | {"workflow": "other"}
                 del state["pool"]
+                state.pop("heartbeatSeconds", None)
             case "Wait":
                 state["seconds"] = self.draw(st.sampled_from([0, 3, 7, "${1 + 1}", "${-1}", "${vars.nope}"]))
             case "Signal":
