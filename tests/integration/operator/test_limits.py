@@ -63,7 +63,7 @@ def test_one_job_of_a_customer_runs_at_a_time_also_when_the_operator_is_killed_i
             kills += 1
             operator.kill()
             operator = world.operator()
-        return done == 12
+        return bool(done == 12)
 
     world.wait("all jobs Done", 150, look)
     assert kills == 2
