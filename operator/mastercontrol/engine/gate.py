@@ -95,12 +95,12 @@ class Gate:
     def observe(self, job: Job) -> None:
         """The newest known object of a Job, after an event, a read or a write."""
         group = self._groups.get((job.namespace, job.spec.workflow))
+        before = self._by_job.get((job.namespace, job.name))
+        if before is not None and before.members[job.name].job.uid != job.uid:
+            self._remove(before, before.members[job.name])  # the name was taken again, perhaps for another Workflow
         if group is None:
             return
         member = group.members.get(job.name)
-        if member is not None and member.job.uid != job.uid:
-            self._remove(group, member)
-            member = None
         if member is not None and (member.job is job or version(job) < version(member.job)):
             return
         if _is_over(job):
@@ -123,7 +123,9 @@ class Gate:
         if group is None:
             return
         member = group.members[key[1]]
-        if not member.holds and (member.admitted is None or unwritten):
+        if member.admitted is not None and not unwritten:
+            member.in_doubt = True
+        elif not member.holds and not member.in_doubt:
             # Others need not wait for it: it asks again in its next turn.
             self._leave(group, member)
 
@@ -251,6 +253,7 @@ class Gate:
             member.asked = False  # what can't begin takes no place from others; resumed, it asks in its turn
         is_newer = version(job) > version(member.job)
         member.job = job
+        member.in_doubt = member.in_doubt and not is_newer
         if member.holds:
             member.admitted, member.leaving = None, False
         elif member.leaving and is_newer:
@@ -268,7 +271,7 @@ class Gate:
         """It stands in line no more, until it asks again."""
         if member.aside and member.admitted is None:
             return
-        member.admitted, member.leaving, member.asked, member.aside = None, False, False, True
+        member.admitted, member.leaving, member.in_doubt, member.asked, member.aside = None, False, False, False, True
         line = group.line(member)
         if line is not None:
             self._put(group, line, member)

@@ -27,7 +27,8 @@ class Member:
 
     `key` is its key as JSON; `fault` says why it has none. `seen` is the first version of it that was seen here.
     `admitted` is the version that it was admitted at, None where it was not. `asked`: its turn asked for a place, so it
-    could begin. `aside`: its turn found that it could not. `woken`: it is to ask, and has not yet.
+    could begin. `aside`: its turn found that it could not. `woken`: it is to ask, and has not yet. `leaving`: it gives
+    its place up once a newer version of it is known. `in_doubt`: a write of this version may have begun it, or may yet.
     """
 
     job: Job
@@ -39,6 +40,7 @@ class Member:
     aside: bool = False
     woken: bool = False
     leaving: bool = False
+    in_doubt: bool = False
     rank: Rank | None = None
 
     @property

@@ -266,6 +266,16 @@ def test_another_job_of_the_name_does_not_inherit_the_place() -> None:
     assert door.text("j1") == "waits for a place: held by j2 (limit 1)"
 
 
+def test_a_name_that_is_taken_again_for_another_workflow_leaves_no_place_behind() -> None:
+    door = Entrance(limit=1)
+    door.come("j1").begin("j1").come("j2")
+    door.ask("j2")
+    other = replace(door.jobs["j1"], uid="another", status=None, spec=JobSpec("refund", {"customer": "acme"}))
+    door._learn(other)
+    assert door.woken == ["j2"]
+    assert door.ask("j2") == Admitted()
+
+
 def test_an_event_that_comes_late_does_not_bring_back_a_job_that_has_ended() -> None:
     door = Entrance(limit=1)
     door.come("j1").begin("j1")
@@ -299,6 +309,18 @@ def test_a_turn_whose_write_was_refused_for_good_gives_its_reservation_to_the_ne
     door.calm()
     door.gate.failed(("shop", "j1"), unwritten=True)
     assert door.woken == ["j2"]
+    assert door.ask("j2") == Admitted()
+
+
+def test_a_write_in_doubt_is_not_forgotten_as_a_later_one_is_refused_for_good() -> None:
+    door = Entrance(limit=1)
+    door.come("j1").come("j2")
+    door.ask("j1"), door.ask("j2")
+    door.gate.failed(("shop", "j1"), unwritten=False)
+    door.gate.failed(("shop", "j1"), unwritten=True)
+    assert isinstance(door.ask("j2"), Held)
+    door.change("j1", priority=0)
+    door.gate.failed(("shop", "j1"), unwritten=True)
     assert door.ask("j2") == Admitted()
 
 

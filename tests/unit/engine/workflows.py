@@ -138,7 +138,7 @@ class _Author:
         state: State = {"pool": "p", "retry": self.retry()}
         if self.chance(3):
             state["timeoutSeconds"] = self.draw(st.sampled_from([4, 9]))
-        if self.chance(4):
+        elif self.chance(3):  # not both: which of them comes first depends on when a worker begins
             state["heartbeatSeconds"] = 3
         return state
 
