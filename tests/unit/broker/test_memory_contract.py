@@ -112,7 +112,7 @@ async def stage() -> AsyncIterator[MemoryStage]:
         on_connected=seen.on_connected,
         on_lost=seen.on_lost,
         on_heartbeat=seen.on_heartbeat,
-        publish_timeout_seconds=0.05,
+        publish_timeout_seconds=0.3,
     )
     await broker.start()
     await connected_again(seen, 1)

@@ -173,9 +173,12 @@ class Chaos:
         else:
             self.children[id_] = facts.Ended(_contract(outcome))
 
-    def _create(self, decision: Decision, *, accidents: bool) -> None:
-        """Create what is not there yet; an operator may die before, and in between."""
-        status = self.job.status
+    def _create(self, decision: Decision, *, accidents: bool, status: JobStatus | None = None) -> None:
+        """Create what is not there yet; an operator may die before, and in between.
+
+        :param status: as the operator knows it, if that is not the newest one.
+        """
+        status = status or self.job.status
         assert status is not None or not decision.create
         for new in decision.create:
             entry = next((a for a in status.active if self._id(a) == new.id), None) if status else None

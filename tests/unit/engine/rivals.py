@@ -71,7 +71,8 @@ class Rivals(Chaos):
         assert limit is not None, "there was no deadline"
         assert status.start_time is not None
         assert status.completion_time is not None
-        return status.completion_time >= status.start_time + seconds(limit)
+        # The clean-up comes after the deadline, and a job that was suspended meanwhile counts its time from its end.
+        return bool(self.definition.closing) or status.completion_time >= status.start_time + seconds(limit)
 
     def _something(self) -> None:
         match self.dice(24):
@@ -165,7 +166,11 @@ class Rivals(Chaos):
         decision = decide(zombie.job, [a.result for a in chosen], facts)
         if decision.read_again:
             raise Refused  # which has the same effect: it looks again
+        if decision.listen:
+            facts = replace(facts, heard=replace(facts.heard, complete=True))
+            decision = decide(zombie.job, [a.result for a in chosen], facts)
         status = decision.status or zombie.job.status
+        self._create(decision, accidents=True, status=zombie.job.status)
         if not zombie.connected and decision.publish_first:
             raise _Accident
         self._publish(decision.publish_first, status, accidents=True)
