@@ -350,7 +350,7 @@ def test_a_retry_waits_a_moment_while_nobody_knows_who_has_a_place() -> None:
     run = Run.of(step("a"))
     run.broken("a")
     run.place = Held(None)
-    ask(run, RETRY)
+    run.change(operations=(Operation(OperationType.RETRY),)).turn()
     assert run.status.operations_taken == 0
     assert run.last.wake_at == run.now + seconds(1)
     run.place = None
