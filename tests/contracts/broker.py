@@ -281,6 +281,7 @@ class BrokerContract:
         assert await stage.dead_results() == []
 
     async def test_a_heartbeat_is_handed_on_and_is_no_result(self, stage: Stage) -> None:
+        await eventually(stage.broker.heard_all)
         await stage.send_heartbeat("0b1c:1:1", b'{"heartbeat": "Alive"}')
         await eventually(lambda: stage.seen.heartbeats == [("0b1c:1:1", b'{"heartbeat": "Alive"}')])
         await stage.send_result("0b1c:1:1")
@@ -288,14 +289,17 @@ class BrokerContract:
         assert len(stage.seen.heartbeats) == 1
 
     async def test_heartbeats_are_not_kept_over_the_end_of_a_connection(self, stage: Stage) -> None:
+        await eventually(stage.broker.heard_all)  # it listens from some moment after the connection on
         await stage.send_heartbeat("0b1c:1:1")
         await eventually(lambda: len(stage.seen.heartbeats) == 1)
         await stage.restart()
+        await eventually(stage.broker.heard_all)
         await stage.send_heartbeat("0b1c:2:1")
         await eventually(lambda: len(stage.seen.heartbeats) == 2)
         assert [message_id for message_id, _ in stage.seen.heartbeats] == ["0b1c:1:1", "0b1c:2:1"]
 
     async def test_all_that_was_sent_before_is_heard_when_the_broker_says_so(self, stage: Stage) -> None:
+        await eventually(stage.broker.heard_all)
         for number in range(1, 51):
             await stage.send_heartbeat(f"0b1c:{number}:1")
         assert await stage.broker.heard_all()

@@ -26,7 +26,7 @@ async def test_a_schedule_needs_no_more_than_a_time_and_a_workflow(where: str, c
         "suspend": False,
         "successfulJobsHistoryLimit": 3,
         "failedJobsHistoryLimit": 1,
-        "jobTemplate": {"spec": {"workflow": "w", "suspend": False}},
+        "jobTemplate": {"spec": {"workflow": "w", "suspend": False, "priority": 0}},
     }
 
 
