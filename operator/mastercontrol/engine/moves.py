@@ -11,7 +11,7 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from mastercontrol.api.job import ActiveStep, Condition, HistoryEntry, JobError, JobStatus, Scope
+from mastercontrol.api.job import ActiveStep, Condition, Group, HistoryEntry, JobError, JobStatus, Scope
 from mastercontrol.api.names import ConditionType, Phase, Reason
 from mastercontrol.api.values import format_time
 from mastercontrol.engine.facts import Facts, Missing
@@ -126,14 +126,18 @@ def wait(status: JobStatus, reason: Reason, message: str, now: dt.datetime) -> J
     return replace(waiting, message=message)
 
 
+def at_work(status: JobStatus) -> Group | None:
+    """The Parallel or Map at the top that a job is in; what it was in before it closes stands there for a retry."""
+    return next((g for g in status.groups if "." not in g.path and status.outcome is None), None)
+
+
 def explained(status: JobStatus, definition: Definition, now: dt.datetime) -> JobStatus:
     """Say in one line what a running job waits for, and in a condition where it is not for a worker."""
-    # Those of a job that closes stand there for a retry.
-    whole = next((g for g in status.groups if "." not in g.path and status.outcome is None), None)
+    whole = at_work(status)
     if whole is not None:
-        at_work = whole.started - len(whole.results)
+        busy = whole.started - len(whole.results)
         failed = f", {whole.failed} failed" if whole.failed else ""
-        text = f"{whole.path}: {len(whole.results)} of {whole.size} done{failed}, {at_work} at work"
+        text = f"{whole.path}: {len(whole.results)} of {whole.size} done{failed}, {busy} at work"
         return replace(status.without_condition(ConditionType.WAITING), message=text)
     entry = status.active[0] if status.active else None
     state = None if entry is None else definition.find(entry.path)

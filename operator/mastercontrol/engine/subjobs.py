@@ -26,7 +26,7 @@ from mastercontrol.engine.flow import Flow
 from mastercontrol.engine.ports import RawObject
 from mastercontrol.engine.scopes import name_of
 from mastercontrol.workflow import errors
-from mastercontrol.workflow.definition import Block, Definition, MapState, ParallelState, SubJobState
+from mastercontrol.workflow.definition import Definition, SubJobState
 from mastercontrol_worker.contract import MAX_RESULT_BYTES, Failed, StepError, Succeeded, dispatch_id
 
 MAX_DEPTH: Final = 10
@@ -69,21 +69,7 @@ def entries(status: JobStatus, definition: Definition) -> Iterator[tuple[ActiveS
 
 @lru_cache(maxsize=512)  # most have none, and then the thousand items of a Map need not be looked through
 def _has_sub_jobs(definition: Definition) -> bool:
-    return _is_in(definition.block)
-
-
-def _is_in(block: Block) -> bool:
-    for state in block.states.values():
-        match state:
-            case SubJobState():
-                return True
-            case ParallelState(branches=branches) if any(_is_in(branch) for branch in branches):
-                return True
-            case MapState(block=inner) if _is_in(inner):
-                return True
-            case _:
-                pass
-    return False
+    return any(isinstance(state, SubJobState) for state in definition.all_states())
 
 
 def _id(job: Job, entry: ActiveStep) -> str:
@@ -213,7 +199,7 @@ class Children:
         What the child itself waits for is said where there is a write anyway: it alone is not worth one.
         """
         entry = status.active[0] if status.active else None
-        if entry is None or entry.dispatched_at is None or any("." not in g.path for g in status.groups):
+        if entry is None or entry.dispatched_at is None or moves.at_work(status) is not None:
             return None
         if not isinstance(self.flow.definition.find(entry.path), SubJobState):
             return None

@@ -40,6 +40,7 @@ from mastercontrol.workflow.definition import (
     SucceedState,
     TaskState,
     WaitState,
+    blocks_of,
 )
 from mastercontrol.workflow.expressions import Expression, Fault, compile_condition
 from mastercontrol.workflow.reach import Node, never_ending, never_reached
@@ -377,7 +378,7 @@ def _keeping(block: Block, closing: Mapping[str, ClosingState]) -> Block:
     """The block at the top, keeping to the end what the closing states read."""
     if not closing:
         return block
-    reads = [_reads(state) for c in closing.values() for b in c.blocks for state in b.states.values()]
+    reads = [_reads(state) for state in closing.values()]
     every = frozenset(block.states)
     late = every if any(r is None for r in reads) else every & frozenset().union(*(r for r in reads if r))
     needed = {name: names | late for name, names in block.needed.items()}
@@ -403,7 +404,7 @@ def _reads(state: State) -> frozenset[str] | None:
         if part.reads_all_steps:
             return None
         found |= part.steps
-    for block in _blocks(state):
+    for block in blocks_of(state):
         for inner in block.states.values():
             reads = _reads(inner)
             if reads is None:
@@ -428,13 +429,3 @@ def _expressions(state: State) -> list[Expression | Template]:
         case _:
             pass
     return [part for part in parts if part is not None]
-
-
-def _blocks(state: State) -> tuple[Block, ...]:
-    match state:
-        case ParallelState(branches=branches):
-            return branches
-        case MapState(block=block):
-            return (block,)
-        case _:
-            return ()

@@ -230,12 +230,15 @@ class Definition:
         found = _walk(self, path)
         return None if found is None else found[0]
 
-    def tasks(self) -> Iterator[TaskState]:
-        """All Task states, those in branches included."""
-        yield from _tasks(self.block)
+    def all_states(self) -> Iterator[State]:
+        """Every state: those in branches and items, and the closing ones with what is in them."""
+        yield from _inside(self.block)
         for state in self.closing.values():
-            for block in state.blocks:
-                yield from _tasks(block)
+            yield from _with_inner(state)
+
+    def tasks(self) -> Iterator[TaskState]:
+        """All Task states."""
+        return (state for state in self.all_states() if isinstance(state, TaskState))
 
 
 @lru_cache(maxsize=65_536)  # a decision asks for each of the thousand items of a Map, several times
@@ -305,15 +308,25 @@ def inner_block(state: State, index: int | None) -> Block | None:
             return None
 
 
-def _tasks(block: Block) -> Iterator[TaskState]:
+def blocks_of(state: State) -> tuple[Block, ...]:
+    """The blocks inside of a state; none where its type has none."""
+    match state:
+        case ParallelState(branches=branches):
+            return branches
+        case MapState(block=block):
+            return (block,)
+        case ClosingState(blocks=blocks):
+            return blocks
+        case _:
+            return ()
+
+
+def _inside(block: Block) -> Iterator[State]:
     for state in block.states.values():
-        match state:
-            case TaskState():
-                yield state
-            case ParallelState(branches=branches):
-                for branch in branches:
-                    yield from _tasks(branch)
-            case MapState(block=inner):
-                yield from _tasks(inner)
-            case _:
-                pass
+        yield from _with_inner(state)
+
+
+def _with_inner(state: State) -> Iterator[State]:
+    yield state
+    for block in blocks_of(state):
+        yield from _inside(block)

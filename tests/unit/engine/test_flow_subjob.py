@@ -466,3 +466,41 @@ def test_the_picture_of_a_workflow_names_that_of_its_child() -> None:
         ("other", ("catch any error",)),
         ("(Done)", ()),
     }
+
+
+# -- where a job closes
+
+
+def closing(*states: dict[str, Any], **more: Any) -> Run:
+    run = Run("unused")
+    run.definition = written(*states, **more)
+    run.turn()
+    return run
+
+
+def test_a_clean_up_may_be_a_child_job() -> None:
+    run = closing(step("a"), onExit={"states": [sub_job()]})
+    run.done("a", "out")
+    run.wake()
+    assert [meta(new)["name"].partition("-bill-")[0] for new in run.made] == ["order-1"]
+    assert (run.status.message or "").startswith("onExit.bill waits for Job order-1-bill-")
+    run.child_done("onExit.bill")
+    assert run.ending == ("Done", "out")
+
+
+def test_a_child_job_may_undo_a_state() -> None:
+    run = closing(step("a", compensate={"states": [sub_job()]}), step("b"))
+    run.done("a", {"booked": 7})
+    run.broken("b")
+    run.wake()
+    assert [new.manifest["spec"]["input"] for new in run.made] == [{"booked": 7}]
+    run.child_done("compensate[0].bill")
+    assert run.ending == ("Failed", "Broken")
+
+
+def test_a_clean_up_by_a_child_job_is_said_although_the_blocks_that_failed_are_kept() -> None:
+    run = closing(parallel("fan", [step("a")], [step("b")]), onExit={"states": [sub_job()]})
+    run.broken("fan[0].a")
+    run.wake()
+    assert (run.status.message or "").startswith("onExit.bill waits for Job order-1-bill-")
+    assert run.condition(ConditionType.WAITING) == (True, "SubJob")

@@ -33,7 +33,7 @@ def workflows(draw: st.DrawFn, *, closing: bool = True) -> dict[str, Any]:
     if closing and author.chance(3):
         author.undo(spec["states"])
     if closing and author.chance(3):
-        spec["onExit"] = {"states": [{"name": "tidy", "pool": "p", "retry": author.retry()}]}
+        spec["onExit"] = {"states": author.clean_up("tidy")}
     return spec
 
 
@@ -92,11 +92,18 @@ class _Author:
         number = 0
         for state in states:
             if state["type"] in {"Task", "Pass", "Signal", "Parallel", "Map"} and self.chance(2):
-                block: State = {"states": [{"name": f"undo{number}", "pool": "p", "retry": self.retry()}]}
+                block: State = {"states": self.clean_up(f"undo{number}")}
                 if self.chance(2):
                     block["input"] = self.draw(st.sampled_from(["${result}", {"n": "${job.input.n}"}, "${input}"]))
                 state["compensate"] = block
                 number += 1
+
+    def clean_up(self, name: str) -> list[State]:
+        """A step, and at times a child Job after it."""
+        states: list[State] = [{"name": name, "pool": "p", "retry": self.retry()}]
+        if self.chance(3):
+            states.append({"name": f"{name}-file", "type": "SubJob", "workflow": "other"})
+        return states
 
     def loop(self, depth: int, before: tuple[str, ...]) -> list[State]:
         """Some state, two or three times over."""
