@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from mastercontrol.api.job import Job
 from mastercontrol.engine.facts import Facts, Result
-from mastercontrol.workflow.definition import Definition, TaskState
+from mastercontrol.workflow.definition import Definition, State, TaskState
 
 
 def would_begin(job: Job, results: Sequence[Result], facts: Facts) -> bool:
@@ -20,13 +20,18 @@ def would_begin(job: Job, results: Sequence[Result], facts: Facts) -> bool:
     if not is_new or job.deleting or job.spec.cancel or not isinstance(definition, Definition):
         return False
     state = definition.states[definition.start]
-    if isinstance(state, TaskState) and any(_answers_first(job, r, state) for r in results):
+    if isinstance(state, TaskState) and any(answers_state(job, r, state) for r in results):
         return True
     if job.spec.suspend or facts.epoch is None:
         return False
     return not isinstance(state, TaskState) or facts.pool_known(state.pool)
 
 
-def _answers_first(job: Job, result: Result, state: TaskState) -> bool:
-    is_first = result.uid == job.uid and (result.seq, result.attempt) == (1, 1)
-    return is_first and result.step in {None, state.name}
+def answers_first(job: Job, result: Result) -> bool:
+    """Whether a result is that of the first dispatch of a Job."""
+    return result.uid == job.uid and (result.seq, result.attempt) == (1, 1)
+
+
+def answers_state(job: Job, result: Result, state: State) -> bool:
+    """Whether it is, and for this state: one for another is of a Workflow that was edited before the first write."""
+    return answers_first(job, result) and result.step in {None, state.name}

@@ -14,6 +14,7 @@ from mastercontrol.api.job import ActiveStep, Job, JobError, JobStatus, Outcome
 from mastercontrol.api.names import ConditionType, Phase, Reason, ResultReason
 from mastercontrol.api.operation import Operation, OperationType
 from mastercontrol.engine import moves, operations, silence
+from mastercontrol.engine.beginning import answers_first, answers_state
 from mastercontrol.engine.facts import Decision, Facts, Kept, Missing, NewChild, Note, Result, Verdict
 from mastercontrol.engine.flow import Flow
 from mastercontrol.engine.moves import status_bytes
@@ -147,7 +148,7 @@ class _Turn:
         if self.flow is not None and self.flow.stop(outcome, error.code, error.message):
             return True
         self.status = moves.cancel(self.status, self.facts, error)
-        self.flow = self.sender = None
+        self._unload()
         return False
 
     @property
@@ -155,9 +156,15 @@ class _Turn:
         return self.status.phase is Phase.SUSPENDED
 
     def _load(self, definition: Definition) -> None:
-        self.flow = Flow(self.job, self.status, definition, self.facts)
-        self.sender = Sender(self.job, self.was, self.facts, self.flow, suspended=self._suspended)
-        self.children = Children(self.job, self.was, self.facts, self.flow, suspended=self._suspended)
+        self._use(Flow(self.job, self.status, definition, self.facts))
+
+    def _use(self, flow: Flow) -> None:
+        self.flow = flow
+        self.sender = Sender(self.job, self.was, self.facts, flow, suspended=self._suspended)
+        self.children = Children(self.job, self.was, self.facts, flow, suspended=self._suspended)
+
+    def _unload(self) -> None:
+        self.flow = self.sender = self.children = None
 
     # -- what the user asked for
 
@@ -198,9 +205,8 @@ class _Turn:
         flow = OperatedFlow(self.job, status, definition, self.facts)
         refused = flow.operate(operation, self.status.resumable)
         if refused is None:
-            self.status, self.flow = status, flow
-            self.sender = Sender(self.job, self.was, self.facts, flow, suspended=self._suspended)
-            self.children = Children(self.job, self.was, self.facts, flow, suspended=self._suspended)
+            self.status = status
+            self._use(flow)
         return refused
 
     # -- the first steps: published before the status that names them is written
@@ -212,8 +218,7 @@ class _Turn:
                 self._wait(definition.reason, definition.message)
             return
         state = definition.states[definition.start]
-        # One for another step is of a Workflow that was edited before the first write.
-        answered = next((r for r in results if self._answers_first(r) and r.step in {None, state.name}), None)
+        answered = next((r for r in results if answers_state(self.job, r, state)), None)
         if isinstance(state, TaskState) and answered is not None:
             # Somebody published the first step and died before the write: it need not be sent again.
             self._start(definition, answered.epoch, sent_before=True)
@@ -259,9 +264,6 @@ class _Turn:
         """The job ends before it began."""
         self._give_up(StepError(code, text, retryable=False), None)
 
-    def _answers_first(self, result: Result) -> bool:
-        return result.uid == self.job.uid and (result.seq, result.attempt) == (1, 1)
-
     def _wait(self, reason: Reason, message: str) -> None:
         waiting = moves.wait(self.status, reason, message, self.facts.now)
         if waiting != self.status and reason not in {Reason.BACK_OFF, Reason.CONCURRENCY_LIMIT}:
@@ -293,7 +295,7 @@ class _Turn:
         begun = self.flow is not None and any(
             (a.seq, a.attempt) == (result.seq, result.attempt) for a in self.flow.active.values()
         )
-        return begun or self._answers_first(result)
+        return begun or answers_first(self.job, result)
 
     def _ahead(self) -> Verdict:
         """A result that is ahead of the job may only mean that we are behind."""
@@ -373,15 +375,12 @@ class _Turn:
             message = f"the job was active for longer than its {limit} s (activeDeadlineSeconds)"
             reason = Reason.DEADLINE_EXCEEDED
             error = JobError(reason.value, message, step_of(self.status.state))
-            if self.flow is not None and self.flow.stop(Outcome(Phase.FAILED, 0, error=error), reason, message):
-                self.notes.append(Note(reason, message))
-                return
-            self._absorb()
-            self.status = moves.fail(
-                self.status, self.facts, StepError(Reason.DEADLINE_EXCEEDED, message, retryable=False), None, ""
-            )
-            self.flow = self.sender = None
-            self.notes.append(Note(Reason.DEADLINE_EXCEEDED, message))
+            if self.flow is None or not self.flow.stop(Outcome(Phase.FAILED, 0, error=error), reason, message):
+                self._absorb()
+                cause = StepError(reason, message, retryable=False)
+                self.status = moves.fail(self.status, self.facts, cause, None, "")
+                self._unload()
+            self.notes.append(Note(reason, message))
         elif self.flow is not None and self.was.sequence > 0:
             self._move_by_time(self.flow)
         elif self.flow is None:
@@ -477,7 +476,7 @@ class _Turn:
         flow.notes = []
         self.status = moves.absorb(self.status, flow, self.facts.now)
         if flow.ended:
-            self.flow = self.sender = None
+            self._unload()
 
     def _explain(self) -> None:
         """Say in one line what the job waits for."""
@@ -579,7 +578,7 @@ class _Turn:
         self.status = replace(self.status, observed_generation=self.job.generation)
         if status_bytes(self.status) > limit:
             self.status = moves.without_rest(self.status)
-        self.flow = self.sender = None
+        self._unload()
         self.notes = [Note(Reason.STATUS_TOO_LARGE, message)]
 
     def _close_for_size(self, base: JobStatus, error: StepError) -> bool:
@@ -607,7 +606,7 @@ class _Turn:
         operation, before = self.job.spec.operations[last], replace(self.was, operations_taken=last)
         self.status = operations.noted(before, operation, why, self.facts.now)
         self.status = replace(self.status, observed_generation=self.job.generation)
-        self.flow = self.sender = None
+        self._unload()
         kept = [note for note in self.notes if note.reason is Reason.OPERATION_REFUSED]
         self.notes = [*kept, Note(Reason.OPERATION_REFUSED, operations.said(before, operation, why))]
 

@@ -525,14 +525,14 @@ class Flow:
         self._forget_all()
 
     def _drop_inside(self, scope: str) -> None:
-        """Forget all that is in a block of a closing state."""
+        """Forget all that is inside of a state or a block, also what was still to be done there in this decision."""
         for known in (self.active, self.groups):
             for inside in [p for p in known if is_inside(p, scope)]:
                 del known[inside]
         self.scopes.forget(scope)
         self.scopes.drop(scope)
         self.due = [p for p in self.due if p in self.active]
-        self._waiting = deque((p, act) for p, act in self._waiting if not is_inside(p, scope))
+        self._waiting = deque((p, act) for p, act in self._waiting if p != scope and not is_inside(p, scope))
 
     def _forget_all(self) -> None:
         self.active.clear()
@@ -540,17 +540,11 @@ class Flow:
         self._waiting.clear()
 
     def _drop(self, path: str) -> None:
-        """Forget a state and all that runs inside it, also what was still to be done there in this decision."""
+        """Forget a state and all that runs inside it."""
         self._broken = None
         self.active.pop(path, None)
-        if self.groups.pop(path, None) is None:
-            return
-        for known in (self.active, self.groups):
-            for inside in [p for p in known if is_inside(p, path)]:
-                del known[inside]
-        self.scopes.drop(path)
-        self.due = [p for p in self.due if p in self.active]
-        self._waiting = deque((p, act) for p, act in self._waiting if p != path and not is_inside(p, path))
+        if self.groups.pop(path, None) is not None:
+            self._drop_inside(path)
 
     # -- bookkeeping
 

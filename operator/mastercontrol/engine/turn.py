@@ -35,6 +35,7 @@ from mastercontrol.engine.ports import (
     Reporter,
     Unroutable,
 )
+from mastercontrol.engine.workers import sent
 from mastercontrol.workflow.definition import Definition, TaskState
 
 log = logging.getLogger(__name__)
@@ -329,8 +330,7 @@ def _pools(job: Job, definition: Definition | Missing) -> tuple[str, ...]:
     """The pools that a Job's steps are with, one entry a step."""
     if isinstance(definition, Missing) or job.status is None:
         return ()
-    found = (definition.find(a.path) for a in job.status.active if a.dispatched_at is not None)
-    return tuple(state.pool for state in found if isinstance(state, TaskState))
+    return tuple(pool for _, pool in sent(job.status, definition))
 
 
 def _count(before: JobStatus | None, after: JobStatus) -> None:

@@ -20,7 +20,7 @@ def lacking(status: JobStatus, definition: Definition, facts: Facts) -> str | No
     said = _said(status)
     if said is None and not _empty(definition, facts):
         return None  # as almost always
-    for entry, pool in _sent(status, definition):
+    for entry, pool in sent(status, definition):
         text = f"{entry.path} waits for a worker of pool {pool} (none is ready)"
         workers = facts.workers(pool)
         if workers is None:
@@ -37,7 +37,7 @@ def lacking_at(status: JobStatus, definition: Definition, facts: Facts) -> dt.da
     empty = _empty(definition, facts)
     if not empty or _said(status) is not None:
         return None
-    times = [_due_at(entry, empty[pool], facts) for entry, pool in _sent(status, definition) if pool in empty]
+    times = [_due_at(entry, empty[pool], facts) for entry, pool in sent(status, definition) if pool in empty]
     return min((time for time in times if time > facts.now), default=None)
 
 
@@ -62,7 +62,7 @@ def _due_at(entry: ActiveStep, since: dt.datetime | None, facts: Facts) -> dt.da
     return max(begun, default=facts.now) + dt.timedelta(seconds=facts.limits.no_worker_seconds)
 
 
-def _sent(status: JobStatus, definition: Definition) -> Iterator[tuple[ActiveStep, str]]:
+def sent(status: JobStatus, definition: Definition) -> Iterator[tuple[ActiveStep, str]]:
     """The steps that are with their pools."""
     for entry in status.active:
         state = definition.find(entry.path)
