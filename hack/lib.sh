@@ -199,7 +199,9 @@ pull() {
     return 1
 }
 
-# rabbitmq_version: of the broker that the system has installed; empty when it has none.
+# rabbitmq_version [FOLDER]: of the broker that the system has installed; empty when it has none.
 rabbitmq_version() {
-    find /usr/lib/rabbitmq/lib -maxdepth 1 -name 'rabbitmq_server-*' 2>/dev/null | sed 's/.*rabbitmq_server-//'
+    local folder=${1:-/usr/lib/rabbitmq/lib}
+    [ -d "$folder" ] || return 0 # find would fail, and with it the pipe and the script
+    find "$folder" -maxdepth 1 -name 'rabbitmq_server-*' | sed 's/.*rabbitmq_server-//'
 }

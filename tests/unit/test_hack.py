@@ -139,6 +139,13 @@ def test_a_hash_follows_content_and_not_the_folder_it_is_in(run: Run, tmp_path: 
     assert one == two != changed
 
 
+def test_the_version_of_the_systems_broker_is_empty_where_there_is_none(run: Run, tmp_path: Path) -> None:
+    none = run(shell=f"version=$(rabbitmq_version {tmp_path}/none); echo found=$version")
+    assert (none.stdout, none.stderr) == ("found=\n", "")
+    (tmp_path / "lib" / "rabbitmq_server-3.10.8").mkdir(parents=True)
+    assert run(shell=f"rabbitmq_version {tmp_path}/lib").stdout == "3.10.8\n"
+
+
 def test_a_lock_keeps_another_script_out(run: Run, tmp_path: Path) -> None:
     held = tmp_path / "held"
     with ThreadPoolExecutor() as pool:
