@@ -1,23 +1,40 @@
 """Job: one run of a Workflow. Its status is the state store, so reading and writing it lose nothing.
 
 `JobStatus` is the only form in which the engine handles a status; `to_raw` and `parse_status` are each other's
-inverse for every status that the engine writes.
+inverse for every status that the engine writes. Both are spared where the value is the one that was written: a Map of
+1,000 items would be made and read anew for each item that is done.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Final, Protocol, TypeVar
 
 from mastercontrol.api import values
 from mastercontrol.api.family import Parent, depth_of, parent_of
 from mastercontrol.api.names import ENDED, ConditionType, Phase, Reason
 from mastercontrol.api.operation import Operation, parse_operations
+from mastercontrol.api.packing import PACKED_FROM, PackedEntry, pack_list, pack_plain, unpack_list
 from mastercontrol.api.values import format_time, parse_time
 
 BEGIN = "Begin"
+
+ALIKE: Final = ("attempt", "notBefore", "dispatchedAt", "deadline", "heartbeatAt", "worker")
+"""What the entries of `active` mostly have in common: they were sent together."""
+
+T = TypeVar("T")
+
+
+class _Packable(Protocol):
+    """An entry that keeps its JSON."""
+
+    @property
+    def _packed(self) -> PackedEntry | None: ...
+
+
+P = TypeVar("P", bound=_Packable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +81,7 @@ class ActiveStep:
     heartbeat_at: dt.datetime | None = None
     worker: str | None = None
     progress: Any = None
+    _packed: PackedEntry | None = field(default=None, init=False, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +96,7 @@ class Scope:
     outputs: Mapping[str, Any] = field(default_factory=dict)
     variables: Mapping[str, Any] = field(default_factory=dict)
     error: Any = None
+    _packed: PackedEntry | None = field(default=None, init=False, compare=False, repr=False)
 
     @property
     def is_bare(self) -> bool:
@@ -124,6 +143,7 @@ class HistoryEntry:
     attempt: int | None = None
     message: str | None = None
     worker: str | None = None
+    _packed: PackedEntry | None = field(default=None, init=False, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +175,7 @@ class Undo:
 
     path: str
     input: Any = None
+    _packed: PackedEntry | None = field(default=None, init=False, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +209,7 @@ class JobStatus:
     operations_taken: int = 0
     resumable: tuple[str, ...] = ()
     counted_from: int = 0
+    _raw: dict[str, Any] | None = field(default=None, init=False, compare=False, repr=False)
 
     @property
     def ended(self) -> bool:
@@ -210,33 +232,35 @@ class JobStatus:
         return replace(self, conditions=tuple(c for c in self.conditions if c.type is not kind))
 
     def to_raw(self) -> dict[str, Any]:
-        """The status as JSON; what is absent is left away."""
-        raw: dict[str, Any] = {
-            "state": self.state,
-            "phase": self.phase.value,
-            "revision": self.revision,
-            "sequence": self.sequence,
-            "brokerEpoch": self.broker_epoch,
-            "active": [_active_raw(a) for a in self.active] or None,
-            **_scope_raw(self.scope),
-            "scopes": [_scope_raw(s) for s in self.scopes] or None,
-            "groups": [_group_raw(g) for g in self.groups] or None,
-            "signalsTaken": list(self.signals_taken) or None,
-            "conditions": [_condition_raw(c) for c in self.conditions] or None,
-            "history": [_history_raw(h) for h in self.history] or None,
-            "startTime": _time(self.start_time),
-            "completionTime": _time(self.completion_time),
-            "observedGeneration": self.observed_generation,
-            "output": self.output,
-            "error": _error_raw(self.error),
-            "message": self.message,
-            "outcome": _outcome_raw(self.outcome),
-            "compensations": [_drop_none({"path": u.path, "input": u.input}) for u in self.compensations] or None,
-            "operationsTaken": self.operations_taken or None,
-            "resumable": list(self.resumable) or None,
-            "countedFrom": self.counted_from or None,
-        }
-        return _drop_none(raw)
+        """The status as JSON; what is absent is left away. Made once and not to be changed by who gets it.
+
+        Where it has many entries its lists are in `packed`, see `packing`.
+        """
+        if self._raw is None:
+            lists = _packed_lists(self) if _entries(self) >= PACKED_FROM else _lists(self)
+            raw: dict[str, Any] = {
+                "state": self.state,
+                "phase": self.phase.value,
+                "revision": self.revision,
+                "sequence": self.sequence,
+                "brokerEpoch": self.broker_epoch,
+                **_scope_raw(self.scope),
+                "signalsTaken": list(self.signals_taken) or None,
+                "conditions": [_condition_raw(c) for c in self.conditions] or None,
+                "startTime": _time(self.start_time),
+                "completionTime": _time(self.completion_time),
+                "observedGeneration": self.observed_generation,
+                "output": self.output,
+                "error": _error_raw(self.error),
+                "message": self.message,
+                "outcome": _outcome_raw(self.outcome),
+                "operationsTaken": self.operations_taken or None,
+                "countedFrom": self.counted_from or None,
+                **lists,
+            }
+            object.__setattr__(self, "_raw", _drop_none(raw))
+        assert self._raw is not None  # noqa: S101  # it was made just now
+        return self._raw
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,9 +305,10 @@ _SPEC_FIELDS = frozenset(
 )
 
 
-def parse_job(raw: Mapping[str, Any]) -> Job:
+def parse_job(raw: Mapping[str, Any], written: JobStatus | None = None) -> Job:
     """Read a Job.
 
+    :param written: the status that was written last; what is stored as it says is taken from it.
     :raises InvalidObject: with the first fault of its spec.
     """
     meta = values.mapping(raw, "metadata", "")
@@ -295,7 +320,7 @@ def parse_job(raw: Mapping[str, Any]) -> Job:
         resource_version=str(meta.get("resourceVersion", "")),
         generation=int(meta.get("generation", 1)),
         spec=parse_spec(values.mapping(raw, "spec", "")),
-        status=parse_status(status) if status else None,
+        status=parse_status(status, written) if status else None,
         deleting=meta.get("deletionTimestamp") is not None,
         created=parse_time(meta.get("creationTimestamp")),
         parent=parent_of(meta),
@@ -333,22 +358,23 @@ def _signals(spec: Mapping[str, Any]) -> tuple[Signal, ...]:
     return tuple(Signal(values.text(s, "name", f"spec.signals[{i}]"), s.get("payload")) for i, s in enumerate(found))
 
 
-def parse_status(raw: Mapping[str, Any]) -> JobStatus:
-    """Read a status that the engine wrote."""
+def parse_status(raw: Mapping[str, Any], written: JobStatus | None = None) -> JobStatus:
+    """Read a status that the engine wrote. `written`: see `parse_job`."""
     error = raw.get("error")
+    lists = _Lists(raw, written)
     return JobStatus(
         state=str(raw.get("state", BEGIN)),
         phase=Phase(raw.get("phase", Phase.PENDING)),
         revision=raw.get("revision"),
         sequence=int(raw.get("sequence", 0)),
         broker_epoch=raw.get("brokerEpoch"),
-        active=tuple(_active(a) for a in raw.get("active") or ()),
+        active=lists.take("active", _active, lambda s: s.active),
         scope=_scope({k: v for k, v in raw.items() if k != "path"}),
-        scopes=tuple(_scope(s) for s in raw.get("scopes") or ()),
-        groups=tuple(_group(g) for g in raw.get("groups") or ()),
+        scopes=lists.take("scopes", _scope, lambda s: s.scopes),
+        groups=lists.take("groups", _group, lambda s: s.groups),
         signals_taken=tuple(raw.get("signalsTaken") or ()),
         conditions=tuple(_condition(c) for c in raw.get("conditions") or ()),
-        history=tuple(_history(h) for h in raw.get("history") or ()),
+        history=lists.take("history", _history, lambda s: s.history),
         start_time=parse_time(raw.get("startTime")),
         completion_time=parse_time(raw.get("completionTime")),
         observed_generation=raw.get("observedGeneration"),
@@ -356,11 +382,70 @@ def parse_status(raw: Mapping[str, Any]) -> JobStatus:
         error=_error(error) if error else None,
         message=raw.get("message"),
         outcome=_outcome(raw["outcome"]) if raw.get("outcome") else None,
-        compensations=tuple(Undo(u["path"], u.get("input")) for u in raw.get("compensations") or ()),
+        compensations=lists.take("compensations", _undo, lambda s: s.compensations),
         operations_taken=raw.get("operationsTaken", 0),
-        resumable=tuple(raw.get("resumable") or ()),
+        resumable=lists.take("resumable", str, lambda s: s.resumable),
         counted_from=raw.get("countedFrom", 0),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Lists:
+    """The lists of a stored status, packed or not."""
+
+    raw: Mapping[str, Any]
+    written: JobStatus | None
+
+    def take(self, name: str, parse: Callable[[Any], T], same: Callable[[JobStatus], tuple[T, ...]]) -> tuple[T, ...]:
+        """One list; `same` finds it in the status that was written."""
+        text = (self.raw.get("packed") or {}).get(name)
+        if text is None:
+            return tuple(parse(entry) for entry in self.raw.get(name) or ())
+        if self.written is not None and text == self.written.to_raw().get("packed", {}).get(name):
+            return same(self.written)
+        return tuple(parse(entry) for entry in unpack_list(text))
+
+
+def _entries(s: JobStatus) -> int:
+    """How many entries a status has that there can be any number of."""
+    results = sum(len(g.results) for g in s.groups)
+    return len(s.active) + len(s.scopes) + results + len(s.compensations) + len(s.resumable)
+
+
+def _lists(s: JobStatus) -> dict[str, Any]:
+    return {
+        "active": [_active_raw(a) for a in s.active] or None,
+        "scopes": [_scope_raw(c) for c in s.scopes] or None,
+        "groups": [_group_raw(g) for g in s.groups] or None,
+        "history": [_history_raw(h) for h in s.history] or None,
+        "compensations": [_undo_raw(u) for u in s.compensations] or None,
+        "resumable": list(s.resumable) or None,
+    }
+
+
+def _packed_lists(s: JobStatus) -> dict[str, Any]:
+    packed = {
+        "active": _packed(s.active, _active_raw, ALIKE),
+        "scopes": _packed(s.scopes, _scope_raw),
+        # A group has each result in it, so it is a new one whenever anything happens.
+        "groups": pack_plain([_group_raw(g) for g in s.groups]) if s.groups else None,
+        "history": _packed(s.history, _history_raw),
+        "compensations": _packed(s.compensations, _undo_raw),
+        "resumable": pack_plain(s.resumable) if s.resumable else None,
+    }
+    return {"packed": _drop_none(packed)}
+
+
+def _packed(entries: Sequence[P], raw_of: Callable[[P], dict[str, Any]], alike: Sequence[str] = ()) -> str | None:
+    return pack_list([_packed_entry(entry, raw_of) for entry in entries], alike) if entries else None
+
+
+def _packed_entry(entry: P, raw_of: Callable[[P], dict[str, Any]]) -> PackedEntry:
+    found = entry._packed  # noqa: SLF001  # of a value of this module
+    if found is None:
+        found = PackedEntry(raw_of(entry))
+        object.__setattr__(entry, "_packed", found)
+    return found
 
 
 def _time(moment: dt.datetime | None) -> str | None:
@@ -452,6 +537,14 @@ def _group(raw: Mapping[str, Any]) -> Group:
         tried=tuple(raw.get("tried") or ()),
         results={int(i): r for i, r in (raw.get("results") or {}).items()},
     )
+
+
+def _undo_raw(u: Undo) -> dict[str, Any]:
+    return _drop_none({"path": u.path, "input": u.input})
+
+
+def _undo(raw: Mapping[str, Any]) -> Undo:
+    return Undo(raw["path"], raw.get("input"))
 
 
 def _condition_raw(c: Condition) -> dict[str, Any]:

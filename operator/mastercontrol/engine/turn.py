@@ -260,7 +260,7 @@ class _Turn:
             raise
         metrics.COMMITS.labels("done").inc()
         _count(job.status, decision.status)
-        after = parse_job(raw)
+        after = parse_job(raw, decision.status)
         self.cell.learn(after)
         if after.generation != job.generation:
             self.cell.wanted = True  # the user changed it meanwhile, and the watch will tell us nothing new

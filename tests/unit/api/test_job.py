@@ -97,6 +97,51 @@ def test_a_status_is_stored_and_read_back_without_loss(status: JobStatus) -> Non
     assert parse_status(json.loads(json.dumps(status.to_raw()))) == status
 
 
+def many(status: JobStatus) -> JobStatus:
+    """The same with many more entries."""
+    return replace(
+        status, active=status.active * 15, scopes=status.scopes * 15, history=status.history * 3, resumable=("a",) * 24
+    )
+
+
+@given(statuses)
+def test_a_status_with_many_entries_is_packed_and_read_back_without_loss(status: JobStatus) -> None:
+    long = many(status)
+    raw = json.loads(json.dumps(long.to_raw()))
+    assert parse_status(raw) == long
+    assert not {"active", "scopes", "groups", "history", "resumable", "compensations"} & set(raw)
+    assert all(isinstance(text, str) for text in raw["packed"].values())
+
+
+@given(statuses, statuses)
+def test_what_is_stored_as_it_was_written_is_taken_from_there_and_nothing_else(
+    one: JobStatus, other: JobStatus
+) -> None:
+    written, stored = many(one), many(other)
+    assert parse_status(json.loads(json.dumps(stored.to_raw())), written) == stored
+    same = parse_status(json.loads(json.dumps(written.to_raw())), written)
+    assert same == written
+    assert same.active is written.active
+
+
+def test_entries_that_were_sent_together_are_stored_in_a_few_bytes_each() -> None:
+    sent = [ActiveStep(f"each[{i}].work", i, 1, None, NOW, NOW, worker="w") for i in range(1000)]
+    odd = ActiveStep("each[7].work", 7, 2, NOW)
+    text = JobStatus(active=(*sent[:7], odd, *sent[8:])).to_raw()["packed"]["active"]
+    assert len(text) < 40 * 1000
+    assert parse_status({"packed": {"active": text}}).active == (*sent[:7], odd, *sent[8:])
+
+
+def test_an_entry_that_changed_is_stored_as_it_is_now() -> None:
+    sent = [ActiveStep(f"each[{i}].work", i) for i in range(30)]
+    first = JobStatus(active=tuple(sent))
+    first.to_raw()
+    second = replace(first, active=(replace(sent[0], attempt=2), *sent[1:]))
+    assert parse_status(second.to_raw()).active[0].attempt == 2
+    third = replace(second, active=tuple(replace(a, dispatched_at=NOW) for a in second.active))
+    assert parse_status(third.to_raw()) == third
+
+
 @given(statuses)
 def test_a_stored_status_has_no_nulls_of_ours(status: JobStatus) -> None:
     raw = status.to_raw()

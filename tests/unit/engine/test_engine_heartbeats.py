@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from mastercontrol import metrics
+from mastercontrol.api.job import parse_status
 from mastercontrol.engine.engine import REDELIVERY_SECONDS
 from mastercontrol.engine.facts import Limits
 from mastercontrol.engine.heartbeats import MOST_KNOWN
@@ -339,5 +340,5 @@ async def test_a_hundred_steps_that_begin_together_are_written_together(world: W
     for message in world.broker.queue:
         world.beat(message, 1)
     await world.rest()
-    assert all("heartbeatAt" in entry for entry in world.jobs.status()["active"])
+    assert all(entry.heartbeat_at is not None for entry in parse_status(world.jobs.status()).active)
     assert len(world.jobs.written) - before <= 2
