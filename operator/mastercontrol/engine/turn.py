@@ -5,6 +5,7 @@ A turn either gets through or raises; what it did not get through with is put ba
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 import logging
 import time
@@ -42,6 +43,9 @@ log = logging.getLogger(__name__)
 
 MAX_ROUNDS: Final = 16
 """How often one turn decides again after a refused write before it lets others go first."""
+
+PUBLISHED_AT_ONCE: Final = 64
+"""Publishes of one turn that wait for their confirms at once. More would let one job hold up all others."""
 
 
 class Contended(Exception):
@@ -275,20 +279,31 @@ class _Turn:
         await self._publish(decision.publish, "result")
 
     async def _publish(self, dispatches: Sequence[Dispatch], why: str) -> None:
-        for dispatch in dispatches:
-            epoch = self.outside.broker.epoch
-            try:
-                await self.outside.broker.publish(self.cell.key[0], dispatch.pool, dispatch.message)
-            except Unroutable:
-                metrics.PUBLISH_FAILURES.labels("unroutable").inc()
-                raise
-            except BrokerUnavailable:
-                metrics.PUBLISH_FAILURES.labels("unavailable").inc()
-                raise
-            metrics.DISPATCHES.labels(why).inc()
-            self.cell.first_step = dispatch.message.step
-            if epoch is not None and epoch == self.outside.broker.epoch:
-                self.cell.confirm(dispatch.message.id, epoch)
+        """Publish all, many at once: a broker confirms a hundred in little more time than one.
+
+        Who waits for a confirm is not told to give up when another one fails: it would have to be sent again for it.
+        """
+        for start in range(0, len(dispatches), PUBLISHED_AT_ONCE):
+            some = dispatches[start : start + PUBLISHED_AT_ONCE]
+            outcomes = await asyncio.gather(*(self._send(each, why) for each in some), return_exceptions=True)
+            for outcome in outcomes:
+                if outcome is not None:
+                    raise outcome
+
+    async def _send(self, dispatch: Dispatch, why: str) -> None:
+        epoch = self.outside.broker.epoch
+        try:
+            await self.outside.broker.publish(self.cell.key[0], dispatch.pool, dispatch.message)
+        except Unroutable:
+            metrics.PUBLISH_FAILURES.labels("unroutable").inc()
+            raise
+        except BrokerUnavailable:
+            metrics.PUBLISH_FAILURES.labels("unavailable").inc()
+            raise
+        metrics.DISPATCHES.labels(why).inc()
+        self.cell.first_step = dispatch.message.step
+        if epoch is not None and epoch == self.outside.broker.epoch:
+            self.cell.confirm(dispatch.message.id, epoch)
 
     def _settle(self, verdicts: Sequence[ResultReason | Kept], *, again: bool = False) -> None:
         kept = []
