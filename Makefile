@@ -7,7 +7,7 @@ PYTEST := $(BIN)/pytest
 # A test that hangs must not take the whole run with it.
 PYTEST_OPTIONS ?= --timeout 300
 
-.PHONY: help setup demo test lint format unit integration e2e up down bench lock clean
+.PHONY: help setup demo test lint format unit integration e2e up down bench bench-fanout lock clean
 
 help: ## say what there is
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | column -t -s:
@@ -59,6 +59,10 @@ down: ## remove that cluster
 bench: setup ## transitions per second beside the API server's own limit
 	hack/tools control-plane rabbitmq
 	$(BIN)/python bench/throughput.py
+
+bench-fanout: setup ## what one result of a large Map costs, beside that of a small one
+	hack/tools control-plane rabbitmq
+	$(BIN)/python bench/fanout.py
 
 lock: setup ## write the constraints anew from the declared dependencies
 	hack/lock

@@ -114,7 +114,8 @@ async def turn(
     cost.deciding.append(decided - began)
     if decision.status is None:
         return job, sent
-    after = parse_job(await store.patch_status(job.namespace, job.name, status_patch(job, decision.status)))
+    raw = await store.patch_status(job.namespace, job.name, status_patch(job, decision.status))
+    after = parse_job(raw, decision.status)
     cost.writing.append(time.perf_counter() - decided)
     cost.writes += 1
     cost.largest = max(cost.largest, status_bytes(decision.status))
