@@ -15,7 +15,7 @@ import pytest
 from mastercontrol.api.job import ActiveStep, Job, JobStatus
 from mastercontrol.api.names import ResultReason
 from mastercontrol.api.operation import Operation
-from mastercontrol.engine import commit, decide, engine, operations, sending, turn
+from mastercontrol.engine import answers, commit, decide, engine, operations, sending, turn
 from mastercontrol.engine.facts import Decision, Facts, Kept, Result, Verdict
 from mastercontrol.engine.flow import Flow
 from mastercontrol.engine.operated import OperatedFlow
@@ -144,7 +144,7 @@ def an_unknown_outcome_taken_for_a_success(patch: pytest.MonkeyPatch) -> None:
 
 
 def the_cause_of_an_entry_is_ignored(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(decide, "_cause", lambda entry: entry.seq - 1)
+    patch.setattr(answers, "_cause", lambda entry: entry.seq - 1)
 
 
 def no_republish_on_a_failed_cause(patch: pytest.MonkeyPatch) -> None:
