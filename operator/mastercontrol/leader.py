@@ -119,6 +119,7 @@ class Leader:
             settings.pools,
             longest_step=self.definitions.longest_step,
             on_workers=self.engine.look_at_pool,
+            on_known=self._pool_known,
         )
         directory.controller = self.pools
         self.schedules = ScheduleController(self.kube_schedules, warnings, utc_now)
@@ -189,6 +190,11 @@ class Leader:
     def _hear(self, message_id: str | None, body: bytes) -> None:
         self.engine.hear(message_id, body)
 
+    def _pool_known(self, namespace: str, _pool: str) -> None:
+        # Jobs may wait for it; or one that was deleted has steps that nobody will do, which they are to say.
+        self.engine.look_at_namespace(namespace)
+        self.acceptance.look_at_namespace(namespace)
+
     def _connected(self, epoch: str) -> None:
         self.pools.on_connected(epoch)
         self.engine.connected(epoch)
@@ -216,13 +222,7 @@ class Leader:
 
     def pool(self, raw: RawObject, *, deleted: bool) -> None:
         """A watch saw a WorkerPool."""
-        namespace, name = raw["metadata"]["namespace"], raw["metadata"]["name"]
-        before = self.pools.known(namespace, name)
         self.pools.on_pool(raw, deleted=deleted)
-        # Jobs may wait for it; or one that was deleted has steps that nobody will do, which they are to say.
-        if before != self.pools.known(namespace, name):
-            self.engine.look_at_namespace(namespace)
-            self.acceptance.look_at_namespace(namespace)
 
     def schedule(self, raw: RawObject, *, deleted: bool) -> None:
         """A watch saw a Schedule."""

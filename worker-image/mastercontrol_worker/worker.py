@@ -44,10 +44,14 @@ RETRY_LIMIT_SECONDS = 10.0
 
 @dataclass(eq=False)
 class _Work:
-    """A step that this worker holds. Further copies of it, under the same id, join it."""
+    """A step that this worker holds. Further copies of it, of the same id and name, join it."""
 
     message: StepMessage
     deliveries: list[Delivery] = field(default_factory=list)
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.message.id, self.message.step
 
     @property
     def lost(self) -> bool:
@@ -76,7 +80,7 @@ class Worker:
         self._transport, self._executor, self._recent = transport, executor, recent
         executor.on_heartbeat = self._beat
         self._concurrency, self._grace_seconds, self._stuck_seconds = concurrency, grace_seconds, stuck_seconds
-        self._works: dict[str, _Work] = {}
+        self._works: dict[tuple[str, str], _Work] = {}  # by dispatch id and step name: see recent
         self._waiting: deque[_Work] = deque()
         self._busy = 0
         self._stuck = 0
@@ -119,17 +123,18 @@ class Worker:
             logger.error("refused a message that is no step: %s (message id %.80r)", reason, delivery.message_id)  # noqa: TRY400  a trace says nothing here
             delivery.refuse()
             return
+        new = _Work(message, [delivery])
         if self._draining.is_set():
             delivery.give_back()
-        elif (result := self._recent.get(message.id)) is not None:
+        elif (result := self._recent.get(message)) is not None:
             logger.info("%s was delivered again; answering it as before", message.id)
-            self._spawn(self._answer(result, _Work(message, [delivery])))
-        elif (work := self._works.get(message.id)) is not None:
+            self._spawn(self._answer(result, new))
+        elif (work := self._works.get(new.key)) is not None:
             logger.info("%s was delivered again while it is at work here", message.id)
             work.deliveries.append(delivery)
         else:
-            self._works[message.id] = work = _Work(message, [delivery])
-            self._waiting.append(work)
+            self._works[new.key] = new
+            self._waiting.append(new)
             self._fill()
 
     def _fill(self) -> None:
@@ -137,7 +142,7 @@ class Worker:
         while self._waiting and self._busy < self._concurrency and not self._draining.is_set():
             work = self._waiting.popleft()
             if work.lost:  # the broker hands it out again, maybe to another worker
-                del self._works[work.message.id]
+                del self._works[work.key]
                 continue
             self._busy += 1
             self._spawn(self._do(work))
@@ -151,7 +156,7 @@ class Worker:
                 self._recent.put(result)
         finally:
             _give_back(work)
-            del self._works[work.message.id]
+            del self._works[work.key]
             self._busy -= 1
             self._fill()
 
@@ -184,7 +189,7 @@ class Worker:
                 return
 
     def _beat(self, heartbeat: HeartbeatMessage) -> bool:
-        work = self._works.get(heartbeat.id)
+        work = self._works.get((heartbeat.id, heartbeat.step))
         headers = {} if work is None else work.message.headers
         return self._transport.beat(heartbeat.id, heartbeat.step, heartbeat.encode(), headers)
 
@@ -209,7 +214,7 @@ class Worker:
     def _give_back_waiting(self) -> None:
         for work in self._waiting:
             _give_back(work)
-            del self._works[work.message.id]
+            del self._works[work.key]
         self._waiting.clear()
 
     async def _idle(self, end: float) -> bool:

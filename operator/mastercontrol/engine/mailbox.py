@@ -36,7 +36,7 @@ class Cell:
 
     `job` is the newest object known. `must_read`: do not trust it, read it first. `confirmed` maps the ids of the
     last dispatches to the epoch in which the broker confirmed them; `resend` are dispatch ids to be sent again.
-    `first_step` is the state that the first dispatch was for: its Workflow may be edited before the first write.
+    `sent_for` is the revision that the confirmed ones are steps of: a Workflow may be edited before the first write.
     `children` are the names of the child Jobs that it waited for after its last turn, by dispatch id; `told` are those
     of them that have ended since, by name.
     """
@@ -49,7 +49,7 @@ class Cell:
     wanted: bool = False
     failures: int = 0
     confirmed: dict[str, str] = field(default_factory=dict)
-    first_step: str | None = None
+    sent_for: str | None = None
     resend: set[str] = field(default_factory=set)
     timer: asyncio.TimerHandle | None = None
     pools: tuple[str, ...] = ()

@@ -236,14 +236,17 @@ class _Turn:
         return bool(refused)
 
     def _confirmed(self, job: Job, definition: Found, epoch: str | None) -> frozenset[str]:
+        if not isinstance(definition, Missing) and self.cell.sent_for != definition.revision:
+            # What was sent first, under the same id, may have been a step of the Workflow as it was before an edit.
+            self.cell.confirmed.clear()
+            self.cell.sent_for = definition.revision
         found = frozenset(i for i, e in self.cell.confirmed.items() if e == epoch)
         begun = job.status is not None and job.status.sequence > 0
         if begun or isinstance(definition, Missing):
             return found
-        # What was sent first may have been another state's step. And only the answer to a first step that is the
-        # first state is known again if the beginning was held up meanwhile, so that it need not be sent again.
-        first = definition.states[definition.start]
-        return found if isinstance(first, TaskState) and self.cell.first_step == first.name else frozenset()
+        # Only the answer to a first step that is the first state is known again if the beginning was held up
+        # meanwhile, so that it need not be sent again.
+        return found if isinstance(definition.states[definition.start], TaskState) else frozenset()
 
     async def _definition(self, job: Job) -> Found:
         status = job.status
@@ -301,7 +304,6 @@ class _Turn:
             metrics.PUBLISH_FAILURES.labels("unavailable").inc()
             raise
         metrics.DISPATCHES.labels(why).inc()
-        self.cell.first_step = dispatch.message.step
         if epoch is not None and epoch == self.outside.broker.epoch:
             self.cell.confirm(dispatch.message.id, epoch)
 

@@ -1,7 +1,8 @@
 """The controller of WorkerPools: one turn at a time per pool, after each thing that may have changed it.
 
 `handlers.py` calls it, on the event loop: `on_pool` and `on_deployment` from the watches, `on_connected` from the
-broker, `run` as long as this process leads. The engine calls `poke` when it publishes a step, and `known`.
+broker, `run` as long as this process leads. The engine calls `poke` when it publishes a step, and `known`. Whoever
+showed it that a pool came or went, all who wait for that are told by `on_known`.
 A turn looks, provides (provision.py), scales (scaler.py) and reports (report.py); it says when the next one is due.
 
 It promises that an idle pool costs no write and no read of its queue, that its own writes are not taken for
@@ -51,7 +52,8 @@ class PoolController:
     """`outstanding(namespace, pool)` is the number of steps that are dispatched and not answered yet.
 
     `clock` gives the times in statuses, `monotonic` (seconds) all intervals. `on_workers` is called when the first
-    worker of a pool became ready, and when it is known that none is.
+    worker of a pool became ready, and when it is known that none is. `on_known(namespace, pool)` is called when what
+    `known` says of a pool changed. Both must not block.
     """
 
     def __init__(
@@ -64,12 +66,14 @@ class PoolController:
         monotonic: Callable[[], float] = time.monotonic,
         longest_step: LongestStep = lambda *_: 0,
         on_workers: OnWorkers = lambda *_, **__: None,
+        on_known: Callable[[str, str], None] = lambda *_: None,
     ) -> None:
         self._settings = settings or PoolSettings()
         self._broker = broker
         self._monotonic = monotonic
         self._clock = clock
         self._on_workers = on_workers
+        self._on_known = on_known
         self._pools: dict[Key, PoolState] = {}
         self._provisioner = Provisioner(cluster, broker, self._settings, monotonic, outstanding, longest_step)
         self._scaler = Scaler(cluster, broker, self._settings, clock, monotonic, outstanding)
@@ -79,9 +83,14 @@ class PoolController:
     # What others tell.
 
     def on_pool(self, raw: RawObject, *, deleted: bool = False) -> None:
-        """A WorkerPool was added, changed or deleted."""
+        """A WorkerPool was added, changed or deleted: the watch showed it, or a read of somebody who asked first."""
+        key: Key = (raw["metadata"]["namespace"], raw["metadata"]["name"])
+        before = self.known(*key)
+        self._see(key, raw, deleted=deleted)
+        self._tell(key, before=before)
+
+    def _see(self, key: Key, raw: RawObject, *, deleted: bool) -> None:
         meta = raw["metadata"]
-        key: Key = (meta["namespace"], meta["name"])
         uid, generation = str(meta.get("uid", "")), int(meta.get("generation", 0))
         state = self._pools.get(key)
         if deleted:
@@ -149,7 +158,9 @@ class PoolController:
         for key in before.keys() - set(stored):
             state = self._pools.get(key)
             if state is not None and state.uid == before[key]:
+                known = self.known(*key)
                 self._delete(state)
+                self._tell(key, before=known)
 
     def known(self, namespace: str, pool: str) -> bool:
         """Whether there is such a pool: its queue is declared or about to be."""
@@ -255,6 +266,10 @@ class PoolController:
         return None
 
     # Small things.
+
+    def _tell(self, key: Key, *, before: bool) -> None:
+        if self.known(*key) != before:
+            self._on_known(*key)
 
     def _delete(self, state: PoolState) -> None:
         state.gone = True

@@ -14,7 +14,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
-from mastercontrol.api.values import Collection
 from mastercontrol.api.values import Fault as ShapeFault
 from mastercontrol.api.workflow import BlockSpec, CatchSpec, RetryRuleSpec, StateSpec, WorkflowSpec
 from mastercontrol.workflow.concurrency import compile_concurrency
@@ -40,19 +39,15 @@ from mastercontrol.workflow.definition import (
     SucceedState,
     TaskState,
     WaitState,
-    blocks_of,
 )
-from mastercontrol.workflow.expressions import Expression, Fault, compile_condition
+from mastercontrol.workflow.findings import NAMES, Findings, place
+from mastercontrol.workflow.needed import keeping, needed_outputs
 from mastercontrol.workflow.reach import Node, never_ending, never_reached
-from mastercontrol.workflow.templates import Template, compile_template
 
 STATE_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,62}\Z")
 POOL_NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?\Z")
 WORKFLOW_NAME: Final = re.compile(r"(?=.{1,63}\Z)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\Z")
 VARIABLE_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}\Z")
-
-NAMES: Final = frozenset({"input", "job", "steps", "vars", "item", "index", "error"})
-"""Variables that an expression may read; `result` beside them where a state has one."""
 
 TERMINAL: Final = frozenset({"Succeed", "Fail"})
 
@@ -70,8 +65,8 @@ def compile_workflow(name: str, spec: WorkflowSpec, shape: Sequence[ShapeFault] 
         compiler.faults += concurrency
         concurrency = None
     if compiler.faults:
-        return Faults(tuple(sorted(compiler.faults, key=_place)))
-    return Definition(_revision(name, spec), _keeping(block, closing), spec.max_transitions, closing, concurrency)
+        return Faults(tuple(sorted(compiler.faults, key=place)))
+    return Definition(_revision(name, spec), keeping(block, closing), spec.max_transitions, closing, concurrency)
 
 
 def _revision(name: str, spec: WorkflowSpec) -> str:
@@ -79,21 +74,13 @@ def _revision(name: str, spec: WorkflowSpec) -> str:
     return f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
 
 
-class _Compiler:
-    """One compilation. Collects faults; what it makes is used only if there are none."""
+class _Compiler(Findings):
+    """One compilation. What it makes is used only if there are no faults."""
 
     def __init__(self, shape: Sequence[ShapeFault] = ()) -> None:
-        self.faults: list[str] = [str(fault) for fault in shape]
-        self._told = Collection(tuple(shape))
+        super().__init__(shape)
         self._compensations: list[BlockSpec] = []
         self._is_closing = False
-        self._misnamed = {fault.path.rpartition(".")[0] for fault in shape if fault.misnamed}
-
-    def fault(self, path: str, text: str) -> None:
-        """Take note of a fault, unless the field is known to be wrong: then it is of a stand-in."""
-        if not self._told.holds(path):
-            self.faults.append(f"{path}: {text}")
-            self._told.add(ShapeFault(path, text))
 
     # -- blocks
 
@@ -107,7 +94,7 @@ class _Compiler:
         }
         edges = {s.name: self._edges(s, states[s.name], states) for s in specs}
         self._reach(specs)
-        return Block(specs[0].name, states, {} if self.faults else _needed(states, edges))
+        return Block(specs[0].name, states, {} if self.faults else needed_outputs(states, edges))
 
     def _names(self, specs: Sequence[StateSpec]) -> None:
         seen = set[str]()
@@ -299,24 +286,6 @@ class _Compiler:
             assign={n: self.template(f"{spec.path}.assign.{n}", v, result) for n, v in spec.assign.items()},
         )
 
-    def template(self, path: str, value: Any, names: frozenset[str] = NAMES) -> Template:
-        compiled = compile_template(value, names)
-        if isinstance(compiled, Template):
-            return compiled
-        if not self._told.holds(path):
-            self.faults += [f"{path}{f.path}, column {f.position}: {f.message}" for f in compiled]
-        empty = compile_template(None, names)
-        assert isinstance(empty, Template)  # noqa: S101  # null has nothing to compile
-        return empty
-
-    def condition(self, path: str, text: str) -> Expression | None:
-        compiled = compile_condition(text, NAMES)
-        if isinstance(compiled, Fault):
-            if not self._told.holds(path):
-                self.faults.append(f"{path}, column {compiled.position}: {compiled.message}")
-            return None
-        return compiled
-
     def _retry(self, rules: Iterable[RetryRuleSpec]) -> tuple[RetryRule, ...]:
         return tuple(RetryRule(r.errors, r.policy) for r in rules)
 
@@ -327,14 +296,6 @@ class _Compiler:
 def is_pool_name(text: str) -> bool:
     """Whether a WorkerPool can have this name."""
     return POOL_NAME.match(text) is not None
-
-
-_NUMBER: Final = re.compile(r"(\d+)")
-
-
-def _place(fault: str) -> list[str | int]:
-    """For the order of faults: that of their fields in the object, `states[9]` before `states[10]`."""
-    return [int(part) if part.isdecimal() else part for part in _NUMBER.split(fault)]
 
 
 def _is_timestamp(text: str) -> bool:
@@ -358,74 +319,3 @@ def _may_end(spec: StateSpec, specs: Sequence[StateSpec]) -> bool:
 
 def _leads_on(spec: StateSpec, specs: Sequence[StateSpec]) -> bool:
     return not spec.end and (spec.next is not None or spec is not specs[-1])
-
-
-def _closure(begin: Iterable[str], edges: Mapping[str, Sequence[str]]) -> set[str]:
-    """All that is reached along the edges."""
-    reached, waiting = set[str](), list(begin)
-    while waiting:
-        name = waiting.pop()
-        if name not in reached:
-            reached.add(name)
-            waiting += edges.get(name, ())
-    return reached
-
-
-# -- which outputs are still read
-
-
-def _keeping(block: Block, closing: Mapping[str, ClosingState]) -> Block:
-    """The block at the top, keeping to the end what the closing states read."""
-    if not closing:
-        return block
-    reads = [_reads(state) for state in closing.values()]
-    every = frozenset(block.states)
-    late = every if any(r is None for r in reads) else every & frozenset().union(*(r for r in reads if r))
-    needed = {name: names | late for name, names in block.needed.items()}
-    return Block(block.start, block.states, needed, late)
-
-
-def _needed(states: Mapping[str, State], edges: Mapping[str, Sequence[str]]) -> dict[str, frozenset[str]]:
-    """For each state the names whose outputs it, or a state that can follow it, reads as `steps.<name>`."""
-    own = {name: _reads(state) for name, state in states.items()}
-    every = frozenset(states)
-    needed = {}
-    for name in states:
-        later = _closure([name], {n: [e for e in f if e in states] for n, f in edges.items()})
-        reads = [own[n] for n in later]
-        needed[name] = every if any(r is None for r in reads) else frozenset().union(*(r for r in reads if r))
-    return needed
-
-
-def _reads(state: State) -> frozenset[str] | None:
-    """The steps that a state's expressions read, its blocks' included; None where that can't be told, so all."""
-    found = frozenset[str]()
-    for part in _expressions(state):
-        if part.reads_all_steps:
-            return None
-        found |= part.steps
-    for block in blocks_of(state):
-        for inner in block.states.values():
-            reads = _reads(inner)
-            if reads is None:
-                return None
-            found |= reads
-    return found
-
-
-def _expressions(state: State) -> list[Expression | Template]:
-    parts: list[Expression | Template | None] = [state.data.input, state.data.output, *state.data.assign.values()]
-    if state.compensation is not None:
-        parts.append(state.compensation.input)
-    match state:
-        case ChoiceState(rules=rules):
-            parts += [when for when, _ in rules]
-        case WaitState(seconds=seconds, until=until):
-            parts += [seconds, until]
-        case FailState(code=code, message=message):
-            parts += [code, message]
-        case MapState(items=items):
-            parts.append(items)
-        case _:
-            pass
-    return [part for part in parts if part is not None]

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mastercontrol.api.workflow import BlockSpec, StateSpec, WorkflowSpec
-from mastercontrol.workflow.compile import NAMES
 from mastercontrol.workflow.expressions import Expression, ExpressionError, compile_condition
+from mastercontrol.workflow.findings import NAMES
 from mastercontrol.workflow.templates import Template, compile_template
 
 MOST = 64

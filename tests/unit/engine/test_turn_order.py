@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from mastercontrol.engine.ports import BrokerUnavailable, Gone, Refused, Rejected, StoreUnavailable, Unroutable
+from mastercontrol.engine.ports import (
+    BrokerUnavailable,
+    Gone,
+    JsonPatch,
+    RawObject,
+    Refused,
+    Rejected,
+    StoreUnavailable,
+    Unroutable,
+)
 from mastercontrol_worker.contract import StepError
 from unit.engine.fakes import Fault
 from unit.engine.world import World, until
@@ -98,6 +109,48 @@ async def test_a_first_write_that_is_refused_does_not_send_the_first_step_twice(
     world.jobs.faults.append(Fault(Refused("409"), meanwhile=lambda: world.jobs.edit("j", suspend=False)))
     await world.begun()
     assert world.journal == ["publish 1:1", "read", "write 1"]
+
+
+@pytest.mark.parametrize(
+    "first",
+    [{"name": "a", "pool": "other"}, {"name": "a", "pool": "a-pool", "input": {"size": 2}}],
+    ids=["of another pool", "with another input"],
+)
+async def test_a_first_step_of_the_workflow_before_its_edit_does_not_stand_for_that_after_it(
+    world: World, first: dict[str, Any]
+) -> None:
+    world.jobs.faults.append(Fault(Refused("409"), meanwhile=lambda: _edit(world, first)))
+    await world.begun()
+    (_, before), (pool, after) = world.broker.sent
+    assert before.id == after.id
+    assert (pool, after.input) == (first["pool"], first.get("input", {"n": 1}))
+
+
+async def test_a_first_write_that_lands_late_has_its_own_step_sent_to_the_next_broker(world: World) -> None:
+    """The write was taken for lost, the Workflow was edited, and the broker has the new first step only."""
+    patches: list[JsonPatch] = []
+    write = world.jobs.patch_status
+
+    async def patch_status(namespace: str, name: str, patch: JsonPatch) -> RawObject:
+        patches.append(patch)
+        return await write(namespace, name, patch)
+
+    world.jobs.patch_status = patch_status  # type: ignore[method-assign]
+
+    def everything_changes() -> None:
+        _edit(world, {"name": "a", "pool": "other"})
+        world.broker.lose_everything("e2")
+
+    world.jobs.faults.append(Fault(StoreUnavailable("time-out"), meanwhile=everything_changes))
+    world.jobs.faults.append(Fault(Refused("409"), meanwhile=lambda: world.jobs._patch("shop", "j", patches[0])))
+    await world.begun()
+    assert [pool for pool, _ in world.broker.sent] == ["a-pool", "other", "a-pool"]
+    assert world.jobs.status()["brokerEpoch"] == "e2"
+
+
+def _edit(world: World, first: dict[str, Any]) -> None:
+    """Somebody edits the Workflow, and the watch shows it."""
+    world.engine.outside.definitions.observe(world.workflows.put(first, "b"))
 
 
 async def test_the_first_write_is_fenced_by_the_resource_version(world: World) -> None:

@@ -209,6 +209,21 @@ async def test_another_attempt_at_a_finished_step_runs(benches: list[Bench]) -> 
     assert bench.runs == ["6f1c:1:1", "6f1c:1:2"]
 
 
+async def test_a_first_step_of_the_workflow_before_its_edit_is_no_copy_of_that_after_it(benches: list[Bench]) -> None:
+    """They have the same id where the Workflow was edited before the first status of their job."""
+    bench = await begin(benches, concurrency=2)
+    before = bench.transport.deliver(step_message("hold", 1))
+    after = bench.transport.deliver(step_message("double", 21))
+    await bench.transport.until(lambda: after.settled == "ack")
+    bench.release.set()
+    await bench.transport.until(lambda: before.settled == "ack")
+    assert {(r.step, r.outcome) for r in bench.transport.results} == {("hold", Succeeded(1)), ("double", Succeeded(42))}
+    again = bench.transport.deliver(step_message("hold", 1))
+    await bench.transport.until(lambda: again.settled == "ack")
+    assert [(r.step, r.outcome) for r in bench.transport.results[2:]] == [("hold", Succeeded(1))]
+    assert len(bench.runs) == 2
+
+
 async def test_a_waiting_step_of_a_lost_connection_is_not_run(benches: list[Bench]) -> None:
     bench = await begin(benches)
     bench.transport.deliver(hold(1))
@@ -335,10 +350,10 @@ def test_recent_results_forget_the_oldest_beyond_their_count() -> None:
     results = [ResultMessage.of(step_message("s", seq=n), Succeeded(n)) for n in (1, 2, 3)]
     recent.put(results[0])
     recent.put(results[1])
-    assert recent.get("6f1c:1:1") == results[0]  # and so it is no longer the oldest
+    assert recent.get(step_message("s", seq=1)) == results[0]  # and so it is no longer the oldest
     recent.put(results[2])
-    assert recent.get("6f1c:2:1") is None
-    assert recent.get("6f1c:1:1") == results[0]
+    assert recent.get(step_message("s", seq=2)) is None
+    assert recent.get(step_message("s", seq=1)) == results[0]
 
 
 def test_recent_results_stay_within_their_bytes() -> None:
