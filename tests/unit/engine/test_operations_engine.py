@@ -35,7 +35,7 @@ async def test_a_failed_job_takes_no_place_in_memory_until_it_is_asked_for_more(
     assert list(world.engine.mailboxes) == []
     world.edit(suspend=False, operations=[RETRY])
     await until(lambda: "publish 4:1" in world.journal)
-    assert world.engine.outstanding("shop", "b-pool") == 1
+    await until(lambda: world.engine.outstanding("shop", "b-pool") == 1)
     await world.finish()
     assert world.jobs.state() == "Done"
     assert list(world.engine.mailboxes) == []
