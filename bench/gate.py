@@ -12,8 +12,9 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from mastercontrol.api.job import Job, JobSpec, JobStatus
+from mastercontrol.api.job import Job, JobSpec
 from mastercontrol.api.names import Phase
+from mastercontrol.api.status import JobStatus
 from mastercontrol.api.workflow import parse_spec
 from mastercontrol.engine.gate import Gate
 from mastercontrol.engine.places import Admitted

@@ -11,8 +11,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from mastercontrol.api.job import Job, JobStatus
+from mastercontrol.api.job import Job
 from mastercontrol.api.names import Phase
+from mastercontrol.api.status import JobStatus
 
 _COLOURS = {
     Phase.PENDING: "yellow",

@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from mastercontrol.api.job import ActiveStep, HistoryEntry, JobStatus
 from mastercontrol.api.names import Phase, Reason
+from mastercontrol.api.status import ActiveStep, HistoryEntry, JobStatus
 from mastercontrol.diagram.graph import Edge, Graph, Kind, Mark, Move, Node, node_id, own
 from mastercontrol.workflow.definition import Definition, MapState
 from mastercontrol.workflow.machine import BEGIN, CANCELLED, DONE, FAILED, IN_PROGRESS, step_of

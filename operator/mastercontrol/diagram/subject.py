@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from mastercontrol.api.job import Job, JobStatus, parse_job
+from mastercontrol.api.job import Job, parse_job
 from mastercontrol.api.names import API_VERSION, KIND_JOB, KIND_WORKFLOW
+from mastercontrol.api.status import JobStatus
 from mastercontrol.api.values import InvalidObject
 from mastercontrol.diagram.path import history_is_cut
 from mastercontrol.engine.definitions import Definitions, Found, compile_raw

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from mastercontrol.api.job import ActiveStep
 from mastercontrol.api.names import Reason, ResultReason
+from mastercontrol.api.status import ActiveStep
 from mastercontrol.engine.beginning import answers_first
 from mastercontrol.engine.draft import Draft
 from mastercontrol.engine.facts import Kept, Missing, Note, Result, Verdict

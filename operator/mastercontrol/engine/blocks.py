@@ -6,8 +6,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from mastercontrol.api.job import ActiveStep, Group
 from mastercontrol.api.names import Reason
+from mastercontrol.api.status import ActiveStep, Group
 from mastercontrol.engine.ends import Ends
 from mastercontrol.engine.scopes import group_of, index_of, join, parent
 from mastercontrol.engine.track import error_variable

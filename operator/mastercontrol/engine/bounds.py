@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from mastercontrol.api.job import JobError, JobStatus, Outcome
 from mastercontrol.api.names import Phase, Reason
+from mastercontrol.api.status import JobError, JobStatus, Outcome
 from mastercontrol.engine import moves, operations, silence
 from mastercontrol.engine.draft import Draft
 from mastercontrol.engine.facts import Missing, Note

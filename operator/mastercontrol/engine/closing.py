@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from mastercontrol.api.job import JobError, JobStatus, Outcome, Undo
 from mastercontrol.api.names import Phase
+from mastercontrol.api.status import JobError, JobStatus, Outcome, Undo
 from mastercontrol.workflow.definition import COMPENSATE, ON_EXIT, ClosingState, Definition
 from mastercontrol_worker.contract import StepError
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from mastercontrol.api.job import Job, JobStatus
+from mastercontrol.api.job import Job
+from mastercontrol.api.status import JobStatus
+from mastercontrol.api.status_json import to_raw
 
 
 def status_patch(job: Job, status: JobStatus) -> list[dict[str, Any]]:
@@ -19,6 +21,6 @@ def status_patch(job: Job, status: JobStatus) -> list[dict[str, Any]]:
     if job.status is None or job.status.sequence == 0:
         fence.append({"op": "test", "path": "/metadata/resourceVersion", "value": job.resource_version})
     if job.status is None:
-        return [*fence, {"op": "add", "path": "/status", "value": status.to_raw()}]
+        return [*fence, {"op": "add", "path": "/status", "value": to_raw(status)}]
     fence.append({"op": "test", "path": "/status/sequence", "value": job.status.sequence})
-    return [*fence, {"op": "replace", "path": "/status", "value": status.to_raw()}]
+    return [*fence, {"op": "replace", "path": "/status", "value": to_raw(status)}]

@@ -12,9 +12,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from mastercontrol.api.job import Job, JobError, JobStatus, Outcome
+from mastercontrol.api.job import Job
 from mastercontrol.api.names import ConditionType, Phase, Reason, ResultReason
 from mastercontrol.api.operation import Operation, OperationType
+from mastercontrol.api.status import JobError, JobStatus, Outcome
 from mastercontrol.engine import moves, operations, silence
 from mastercontrol.engine.answers import Answers
 from mastercontrol.engine.beginning import answers_state

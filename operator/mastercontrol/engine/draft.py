@@ -6,8 +6,9 @@ Pure.
 
 from __future__ import annotations
 
-from mastercontrol.api.job import ActiveStep, Job, JobStatus
+from mastercontrol.api.job import Job
 from mastercontrol.api.names import Phase, Reason
+from mastercontrol.api.status import ActiveStep, JobStatus
 from mastercontrol.engine import moves, silence
 from mastercontrol.engine.facts import Facts, Missing, NewChild, Note, Verdict
 from mastercontrol.engine.flow import Flow

@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
-from mastercontrol.api.job import ActiveStep, JobError, Outcome
 from mastercontrol.api.names import Phase, Reason
+from mastercontrol.api.status import ActiveStep, JobError, Outcome
 from mastercontrol.engine.facts import Note
 from mastercontrol.engine.scopes import index_of, join
 from mastercontrol.engine.track import Track

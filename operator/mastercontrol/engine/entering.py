@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
-from mastercontrol.api.job import ActiveStep
+from mastercontrol.api.status import ActiveStep
 from mastercontrol.engine.blocks import Blocks
 from mastercontrol.engine.scopes import join
 from mastercontrol.workflow import errors

@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from mastercontrol.api.job import Job, JobStatus
+from mastercontrol.api.job import Job
 from mastercontrol.api.names import Reason, ResultReason
+from mastercontrol.api.status import JobStatus
 from mastercontrol.engine.places import Place
 from mastercontrol.engine.ports import RawObject, Readiness
 from mastercontrol.workflow.definition import Definition

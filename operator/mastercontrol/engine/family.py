@@ -11,8 +11,9 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from mastercontrol.api.family import Parent, parent_of
-from mastercontrol.api.job import ActiveStep, Job, parse_job
+from mastercontrol.api.job import Job, parse_job
 from mastercontrol.api.names import Reason
+from mastercontrol.api.status import ActiveStep
 from mastercontrol.api.values import InvalidObject
 from mastercontrol.engine import subjobs
 from mastercontrol.engine.definitions import Found

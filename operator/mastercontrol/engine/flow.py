@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from mastercontrol.api.job import ActiveStep, Outcome
 from mastercontrol.api.names import Phase, Reason
+from mastercontrol.api.status import ActiveStep, Outcome
 from mastercontrol.engine.entering import Entering
 from mastercontrol.engine.scopes import join, name_of, parent
 from mastercontrol.engine.track import error_variable

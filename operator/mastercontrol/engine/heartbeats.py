@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from mastercontrol import metrics
-from mastercontrol.api.job import Job, JobStatus
+from mastercontrol.api.job import Job
 from mastercontrol.api.names import HeartbeatReason
+from mastercontrol.api.status import JobStatus
 from mastercontrol.engine.facts import Heard, Heartbeat
 from mastercontrol_worker.contract import MalformedMessage, parse_dispatch_id
 from mastercontrol_worker.heartbeat import Beat, HeartbeatMessage

@@ -11,8 +11,9 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from mastercontrol.api.job import ActiveStep, Condition, Group, HistoryEntry, JobError, JobStatus, Scope
 from mastercontrol.api.names import ConditionType, Phase, Reason
+from mastercontrol.api.status import ActiveStep, Condition, Group, HistoryEntry, JobError, JobStatus, Scope
+from mastercontrol.api.status_json import to_raw
 from mastercontrol.api.values import format_time
 from mastercontrol.engine.facts import Facts, Missing
 from mastercontrol.workflow.definition import Block, Definition, SignalState, State, TaskState, WaitState
@@ -177,7 +178,7 @@ def _for_time(status: JobStatus, entry: ActiveStep, state: State, now: dt.dateti
 
 def status_bytes(status: JobStatus) -> int:
     """The size of a status as it is stored, in bytes."""
-    return len(json.dumps(status.to_raw(), separators=(",", ":"), ensure_ascii=False).encode())
+    return len(json.dumps(to_raw(status), separators=(",", ":"), ensure_ascii=False).encode())
 
 
 def _fire(

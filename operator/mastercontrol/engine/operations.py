@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from mastercontrol.api.job import Condition, Job, JobStatus, Scope
+from mastercontrol.api.job import Job
 from mastercontrol.api.names import ConditionType, Phase, Reason
 from mastercontrol.api.operation import Operation, OperationType
+from mastercontrol.api.status import Condition, JobStatus, Scope
 from mastercontrol.engine.facts import Missing
 from mastercontrol.engine.moves import MESSAGE_CHARS
 from mastercontrol.workflow.definition import Definition, FailState

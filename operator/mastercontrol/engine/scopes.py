@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from mastercontrol.api.job import Job, Scope
+from mastercontrol.api.job import Job
+from mastercontrol.api.status import Scope
 from mastercontrol.engine.closing import Closing
 from mastercontrol.workflow.definition import Definition, MapState, State, split_index
 from mastercontrol.workflow.expressions import ExpressionError

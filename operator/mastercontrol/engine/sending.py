@@ -14,7 +14,8 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import replace
 
-from mastercontrol.api.job import ActiveStep, Job, JobStatus
+from mastercontrol.api.job import Job
+from mastercontrol.api.status import ActiveStep, JobStatus
 from mastercontrol.api.values import format_time
 from mastercontrol.engine.facts import Dispatch, Facts
 from mastercontrol.engine.flow import Flow

@@ -12,7 +12,7 @@ import datetime as dt
 from dataclasses import dataclass, replace
 from typing import Any
 
-from mastercontrol.api.job import ActiveStep, JobStatus
+from mastercontrol.api.status import ActiveStep, JobStatus
 from mastercontrol.engine.facts import Facts, Heartbeat, Missing
 from mastercontrol.engine.moves import WORKER_CHARS
 from mastercontrol.workflow.definition import TaskState

@@ -18,8 +18,9 @@ from typing import Any, Final
 
 from mastercontrol.api import names
 from mastercontrol.api.family import Parent
-from mastercontrol.api.job import ActiveStep, Job, JobStatus
+from mastercontrol.api.job import Job
 from mastercontrol.api.names import Phase, Reason
+from mastercontrol.api.status import ActiveStep, JobStatus
 from mastercontrol.engine import moves
 from mastercontrol.engine.facts import Absent, ChildState, Ended, Facts, NewChild, NoParent, Running, Unusable
 from mastercontrol.engine.flow import Flow

@@ -8,8 +8,8 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import replace
 
-from mastercontrol.api.job import ActiveStep, JobError, Outcome
 from mastercontrol.api.names import Phase, Reason
+from mastercontrol.api.status import ActiveStep, JobError, Outcome
 from mastercontrol.engine import moves, silence
 from mastercontrol.engine.draft import Draft
 from mastercontrol.engine.facts import Missing, Note

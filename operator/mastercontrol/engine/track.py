@@ -11,8 +11,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from mastercontrol.api.job import ActiveStep, Group, HistoryEntry, Job, JobStatus
+from mastercontrol.api.job import Job
 from mastercontrol.api.names import Reason
+from mastercontrol.api.status import ActiveStep, Group, HistoryEntry, JobStatus
 from mastercontrol.engine.closing import Closing
 from mastercontrol.engine.facts import Facts, Note
 from mastercontrol.engine.moves import MESSAGE_CHARS, WORKER_CHARS

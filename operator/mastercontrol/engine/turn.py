@@ -14,8 +14,9 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from mastercontrol import metrics
-from mastercontrol.api.job import Job, JobStatus, parse_job
+from mastercontrol.api.job import Job, parse_job
 from mastercontrol.api.names import API_VERSION, KIND_JOB, Reason, ResultReason
+from mastercontrol.api.status import JobStatus
 from mastercontrol.engine.beginning import would_begin
 from mastercontrol.engine.commit import status_patch
 from mastercontrol.engine.decide import decide

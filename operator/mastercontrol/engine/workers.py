@@ -9,8 +9,8 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator
 
-from mastercontrol.api.job import ActiveStep, JobStatus
 from mastercontrol.api.names import ConditionType, Reason
+from mastercontrol.api.status import ActiveStep, JobStatus
 from mastercontrol.engine.facts import Facts
 from mastercontrol.workflow.definition import Definition, TaskState
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from mastercontrol.api.job import parse_status
+from mastercontrol.api.status_json import parse_status, to_raw
 from unit.api.full import FULL
 
 Kubectl = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -96,11 +96,11 @@ def test_a_job_shows_where_it_is_and_why(kubectl: Kubectl, namespace: str, creat
 def test_a_full_status_of_a_job_is_kept(kubectl: Kubectl, namespace: str, create: Create) -> None:
     create("Job", {"workflow": "order"}, "full", keep=True)
     # As the operator writes it: a merge patch would take what is null for something to be removed.
-    change = [{"op": "add", "path": "/status", "value": FULL.to_raw()}]
+    change = [{"op": "add", "path": "/status", "value": to_raw(FULL)}]
     options = ("--subresource=status", "--type=json", "-p", json.dumps(change))
     kubectl("patch", "-n", namespace, "mcpjob/full", *options)
     kept = json.loads(kubectl("get", "-n", namespace, "mcpjob/full", "-o", "json").stdout)["status"]
-    assert kept == FULL.to_raw()
+    assert kept == to_raw(FULL)
     assert parse_status(kept) == FULL
 
 

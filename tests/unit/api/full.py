@@ -4,8 +4,18 @@ from __future__ import annotations
 
 import datetime as dt
 
-from mastercontrol.api.job import ActiveStep, Condition, Group, HistoryEntry, JobError, JobStatus, Outcome, Scope, Undo
 from mastercontrol.api.names import ConditionType, Phase
+from mastercontrol.api.status import (
+    ActiveStep,
+    Condition,
+    Group,
+    HistoryEntry,
+    JobError,
+    JobStatus,
+    Outcome,
+    Scope,
+    Undo,
+)
 
 NOW = dt.datetime(2030, 1, 1, 12, 0, 0, 250_000, tzinfo=dt.UTC)
 ERROR = {"code": "Gone", "message": "it is gone", "state": "fetch"}

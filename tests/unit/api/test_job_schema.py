@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 import yaml
 
-from mastercontrol.api.job import JobStatus, parse_status
 from mastercontrol.api.packing import PACKED_FROM
+from mastercontrol.api.status import JobStatus
+from mastercontrol.api.status_json import parse_status, to_raw
 from unit.api.full import FULL
 
 CRD = Path(__file__).parents[3] / "crds" / "mcpjobs.yaml"
@@ -40,12 +41,12 @@ def dropped(value: Any, schema: dict[str, Any], path: str) -> Iterator[str]:
 
 
 def test_the_crd_knows_all_that_a_status_can_say() -> None:
-    assert list(dropped(FULL.to_raw(), status_schema(), "status")) == []
+    assert list(dropped(to_raw(FULL), status_schema(), "status")) == []
 
 
 def test_the_crd_knows_all_that_a_packed_status_can_say() -> None:
     packed = dataclasses.replace(FULL, resumable=tuple(f"each[{i}].fetch" for i in range(PACKED_FROM)))
-    raw = packed.to_raw()
+    raw = to_raw(packed)
     assert list(dropped(raw, status_schema(), "status")) == []
     assert set(raw["packed"]) == set(status_schema()["properties"]["packed"]["properties"])
 
@@ -55,13 +56,13 @@ def test_each_list_of_a_status_is_packed_or_known_to_be_short() -> None:
     bounded = {"signals_taken", "conditions"}  # by the CRD, and by the number of types
     lists = {field.name for field in parts(FULL) if isinstance(getattr(FULL, field.name), tuple)}
     many = {name: getattr(FULL, name) * PACKED_FROM for name in lists - bounded}
-    raw = dataclasses.replace(FULL, **many).to_raw()
+    raw = to_raw(dataclasses.replace(FULL, **many))
     assert lists - bounded == set(raw["packed"])
     assert not lists & set(raw) - {"conditions"}
 
 
 def test_a_field_that_the_crd_does_not_know_is_found() -> None:
-    raw = {**FULL.to_raw(), "groups": [{"path": "each", "seq": 1, "size": 1, "sort": 1}], "mood": "fine"}
+    raw = {**to_raw(FULL), "groups": [{"path": "each", "seq": 1, "size": 1, "sort": 1}], "mood": "fine"}
     assert list(dropped(raw, status_schema(), "status")) == ["status.groups[].sort", "status.mood"]
 
 
@@ -90,5 +91,5 @@ def test_the_status_of_these_tests_leaves_nothing_out(part: Any) -> None:
 
 
 def test_a_full_status_is_read_back_without_loss() -> None:
-    assert parse_status(FULL.to_raw()) == FULL
+    assert parse_status(to_raw(FULL)) == FULL
     assert parse_status({}) == JobStatus()

@@ -6,8 +6,10 @@ import datetime as dt
 from dataclasses import replace
 from typing import Any
 
-from mastercontrol.api.job import ActiveStep, Job, JobSpec, JobStatus, parse_status
+from mastercontrol.api.job import Job, JobSpec
 from mastercontrol.api.names import ConditionType
+from mastercontrol.api.status import ActiveStep, JobStatus
+from mastercontrol.api.status_json import parse_status, to_raw
 from mastercontrol.api.workflow import RetryRuleSpec, RetrySpec, StateSpec, WorkflowSpec, parse_spec
 from mastercontrol.engine.decide import decide
 from mastercontrol.engine.facts import (
@@ -101,7 +103,7 @@ def failure(seq: int, attempt: int = 1, *, code: str = "Broken", message: str = 
 
 def stored(status: JobStatus) -> JobStatus:
     """A status as it comes back from the store."""
-    return parse_status(status.to_raw())
+    return parse_status(to_raw(status))
 
 
 class Run:

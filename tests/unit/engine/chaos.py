@@ -12,7 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from mastercontrol.api.job import ActiveStep, Group, Job, JobStatus, Signal
+from mastercontrol.api.job import Job, Signal
+from mastercontrol.api.status import ActiveStep, Group, JobStatus
 from mastercontrol.engine import facts
 from mastercontrol.engine.decide import decide
 from mastercontrol.engine.facts import (

@@ -12,8 +12,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from mastercontrol.api.job import Job, JobStatus
+from mastercontrol.api.job import Job
 from mastercontrol.api.names import Phase, Reason
+from mastercontrol.api.status import JobStatus
 from mastercontrol.engine.decide import decide
 from mastercontrol.engine.facts import Decision, Facts, Kept
 from unit.engine.builders import seconds, stored

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mastercontrol.api.job import JobStatus
 from mastercontrol.api.names import Phase, Reason, ResultReason
 from mastercontrol.api.operation import Operation, OperationType
+from mastercontrol.api.status import JobStatus
 from mastercontrol.api.workflow import RetrySpec
 from mastercontrol.engine.facts import Decision, Kept, Limits, Missing, Result
 from mastercontrol.workflow.definition import Definition

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mastercontrol import metrics
-from mastercontrol.api.job import parse_status
+from mastercontrol.api.status_json import parse_status
 from mastercontrol.engine.engine import REDELIVERY_SECONDS
 from mastercontrol.engine.facts import Limits
 from mastercontrol.engine.heartbeats import MOST_KNOWN

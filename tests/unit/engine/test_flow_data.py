@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from mastercontrol.api.status_json import to_raw
 from unit.engine.builders import Run, catching, each, parallel, state, step
 
 
@@ -134,7 +135,7 @@ def test_an_ended_job_keeps_its_output_only() -> None:
     run = Run.of(step("a", assign={"v": 1}), step("b", input="${steps.a.output}"))
     run.done("a", "A")
     run.done("b", "B")
-    raw: dict[str, Any] = run.status.to_raw()
+    raw: dict[str, Any] = to_raw(run.status)
     assert raw["output"] == "B"
     assert not {"outputs", "vars", "after", "scopes", "groups", "active"} & set(raw)
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from mastercontrol.api.job import Job, JobSpec, JobStatus, parse_spec
+from mastercontrol.api.job import Job, JobSpec, parse_spec
 from mastercontrol.api.names import Phase
+from mastercontrol.api.status import JobStatus
 from mastercontrol.engine.gate import NEAR, Gate
 from mastercontrol.engine.inbox import JobKey
 from mastercontrol.engine.places import Admitted, Held, NoKey, Place, RejectedBy, Replaced

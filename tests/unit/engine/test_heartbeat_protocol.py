@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from mastercontrol.api.job import ActiveStep, JobStatus
+from mastercontrol.api.status import ActiveStep, JobStatus
 from mastercontrol.engine import heartbeats, silence, turn
 from mastercontrol.engine.facts import Facts, Heard, Heartbeat
 from unit.engine import heartbeat_scenarios as stories

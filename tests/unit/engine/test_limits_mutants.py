@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from mastercontrol.api.job import Job, JobStatus
+from mastercontrol.api.job import Job
+from mastercontrol.api.status import JobStatus
 from mastercontrol.engine import commit, decide, turn
 from mastercontrol.engine import engine as engine_module
 from mastercontrol.engine.facts import Decision

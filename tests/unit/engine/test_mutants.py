@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from mastercontrol.api.job import ActiveStep, Job, JobStatus
+from mastercontrol.api.job import Job
 from mastercontrol.api.names import ResultReason
 from mastercontrol.api.operation import Operation
+from mastercontrol.api.status import ActiveStep, JobStatus
 from mastercontrol.engine import answers, commit, decide, engine, operations, sending, turn
 from mastercontrol.engine.facts import Decision, Facts, Kept, Result, Verdict
 from mastercontrol.engine.flow import Flow

@@ -15,9 +15,9 @@ from typing import Any
 from hypothesis import HealthCheck, event, given, reject, settings
 from hypothesis import strategies as st
 
-from mastercontrol.api.job import JobStatus
 from mastercontrol.api.names import Phase
 from mastercontrol.api.operation import Operation, OperationType
+from mastercontrol.api.status import JobStatus
 from mastercontrol.api.workflow import parse_spec
 from mastercontrol.workflow.compile import compile_workflow
 from mastercontrol.workflow.definition import Definition, TaskState

@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from mastercontrol.api.job import JobStatus, Signal
+from mastercontrol.api.job import Signal
 from mastercontrol.api.names import ConditionType, Phase, Reason, ResultReason
 from mastercontrol.api.operation import Operation, OperationType
+from mastercontrol.api.status import JobStatus
 from mastercontrol.engine import moves
 from mastercontrol.engine.facts import Kept, Limits
 from unit.engine.builders import Run, each, failure, ok, parallel, seconds, state, step

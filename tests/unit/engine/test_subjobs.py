@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from mastercontrol.api.family import Parent, depth_of, parent_of
-from mastercontrol.api.job import ActiveStep, Job, JobError, JobSpec, JobStatus
+from mastercontrol.api.job import Job, JobSpec
 from mastercontrol.api.names import ConditionType, Phase
+from mastercontrol.api.status import ActiveStep, JobError, JobStatus
 from mastercontrol.engine.facts import Absent, Ended, NoParent, Running
 from mastercontrol.engine.subjobs import child_state, is_child
 from mastercontrol_worker.contract import MAX_RESULT_BYTES, Failed, StepError, Succeeded
