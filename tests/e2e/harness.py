@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import subprocess
 import time
 import uuid
@@ -19,6 +20,7 @@ from typing import Any, TypeVar
 import yaml
 
 ROOT = Path(__file__).parents[2]
+HELM = Path(os.environ.get("MCP_CACHE", ROOT / ".cache")) / "bin" / "helm"
 GROUP = "mastercontrol.dev/v1alpha1"
 ENDED = {"Succeeded", "Failed", "Cancelled"}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from e2e.harness import ROOT, Cluster, assert_exactly_once, run
+from e2e.harness import HELM, Cluster, assert_exactly_once, run
 
 
 def test_the_quick_start_of_the_readme_runs_as_written_until_its_jobs_are_done(
@@ -20,8 +20,7 @@ def test_the_quick_start_of_the_readme_runs_as_written_until_its_jobs_are_done(
 
 
 def test_helm_test_finds_the_api_and_the_broker(cluster: Cluster) -> None:
-    helm = str(ROOT / ".cache" / "bin" / "helm")
-    said = run([helm, "--kubeconfig", cluster.kubeconfig, "test", "mcp", "--logs"], seconds=180)
+    said = run([str(HELM), "--kubeconfig", cluster.kubeconfig, "test", "mcp", "--logs"], seconds=180)
     assert "Succeeded" in said
 
 
