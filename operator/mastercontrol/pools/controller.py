@@ -225,8 +225,9 @@ class PoolController:
         if state.resynced_at is None or now - state.resynced_at >= self._settings.resync_seconds:
             state.resynced_at = now
             state.live.doubt()
+            has_no_depth = state.depth_at is not None and state.depth is None and self._broker.epoch is not None
             state.depth_at = None
-            if state.conflict is not None:
+            if state.conflict is not None or has_no_depth:
                 state.declared_for = None  # somebody may have deleted the queue since
 
     async def _report(self, state: PoolState) -> float | None:

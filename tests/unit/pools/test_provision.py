@@ -196,6 +196,18 @@ async def test_a_queue_that_somebody_put_right_is_found_so(world: World) -> None
     assert world.condition("Ready")["status"] == "True"
 
 
+async def test_a_queue_that_somebody_deleted_is_made_again(world: World) -> None:
+    """Its steps count as sent, so nobody publishes to it; and the sweep knows nothing of a queue that is not there."""
+    await world.add(pool())
+    world.publish()
+    world.broker.depths["resize"] = None
+    await world.after(world.settings.resync_seconds + 5)
+    assert world.broker.calls["declare"] == 2
+    world.broker.depths["resize"] = Depth(0, 0, 0)
+    await world.after(3 * world.settings.resync_seconds)
+    assert world.broker.calls["declare"] == 2, "its depth is known again"
+
+
 async def test_a_pool_made_while_the_broker_is_down_says_so_and_starts_when_it_is_up(world: World) -> None:
     world.broker.epoch = None
     await world.add(pool())
