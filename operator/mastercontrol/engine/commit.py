@@ -15,7 +15,8 @@ def status_patch(job: Job, status: JobStatus) -> list[dict[str, Any]]:
     Each transition counts `sequence` up, retries included, so a write that is based on an older transition is
     refused. A Job without status has no sequence yet: its first write is fenced by the resourceVersion. So is every
     write of a Job that has not begun: one that would begin it and is late must not land once something else was
-    written of it (a place under a limit may have gone to another Job).
+    written of it (a place under a limit may have gone to another Job). An operation that is refused is no transition,
+    so a write that does not know of it yet is refused by the count of those that were dealt with.
     """
     fence: list[dict[str, Any]] = [{"op": "test", "path": "/metadata/uid", "value": job.uid}]
     if job.status is None or job.status.sequence == 0:
@@ -23,4 +24,6 @@ def status_patch(job: Job, status: JobStatus) -> list[dict[str, Any]]:
     if job.status is None:
         return [*fence, {"op": "add", "path": "/status", "value": to_raw(status)}]
     fence.append({"op": "test", "path": "/status/sequence", "value": job.status.sequence})
+    # Absent where there was none, which a test for null says.
+    fence.append({"op": "test", "path": "/status/operationsTaken", "value": job.status.operations_taken or None})
     return [*fence, {"op": "replace", "path": "/status", "value": to_raw(status)}]

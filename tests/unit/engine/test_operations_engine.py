@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import replace
+
+import pytest
 
 from mastercontrol import metrics
+from mastercontrol.api.job import parse_job
+from mastercontrol.engine.commit import status_patch
+from mastercontrol.engine.ports import Refused
 from mastercontrol.engine.recovery import Sweeper
 from mastercontrol_worker.contract import StepError
 from unit.engine.block_scenarios import task
@@ -39,6 +45,19 @@ async def test_a_failed_job_takes_no_place_in_memory_until_it_is_asked_for_more(
     await world.finish()
     assert world.jobs.state() == "Done"
     assert list(world.engine.mailboxes) == []
+
+
+async def test_a_write_that_does_not_know_of_a_refused_operation_cannot_take_it_back(world: World) -> None:
+    await world.begun()
+    stale = parse_job(world.jobs.objects["shop", "j"])  # as one knows it that led before
+    assert stale.status is not None
+    world.edit(operations=[{"type": "Skip", "state": "b", "reason": "too early"}])
+    await until(lambda: world.jobs.status().get("operationsTaken") == 1 and world.quiet())
+    assert world.jobs.status()["sequence"] == stale.status.sequence
+    with pytest.raises(Refused):
+        await world.jobs.patch_status("shop", "j", status_patch(stale, replace(stale.status, message="a mark")))
+    await world.finish()
+    assert [line for line in world.jobs.status()["history"] if line.get("reason") == "Skipped"] == []
 
 
 async def test_a_refused_operation_of_an_ended_job_leaves_no_place_in_memory(world: World) -> None:
