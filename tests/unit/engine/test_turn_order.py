@@ -16,6 +16,7 @@ from mastercontrol.engine.ports import (
     StoreUnavailable,
     Unroutable,
 )
+from mastercontrol.engine.turn import PUBLISHED_AT_ONCE
 from mastercontrol_worker.contract import StepError
 from unit.engine.fakes import Fault
 from unit.engine.world import World, until
@@ -306,3 +307,31 @@ async def test_the_pool_of_a_step_is_told_that_one_was_sent(world: World) -> Non
     await world.finish()
     assert world.pools.poked == ["a-pool", "b-pool"]
     assert world.engine.outstanding("shop", "a-pool") == world.engine.outstanding("shop", "b-pool") == 0
+
+
+async def _many(world: World) -> None:
+    """A job in front of a Map: the answer to its first step makes a hundred steps due."""
+    block = [{"name": "s", "pool": "s-pool"}]
+    items = {"name": "all", "type": "Map", "items": list(range(100)), "states": block}
+    world.workflows.put({"name": "a", "pool": "a-pool"}, items)
+    world.submit()
+    await until(lambda: len(world.broker.queue) == 1 and world.quiet())
+
+
+async def test_of_many_steps_that_are_sent_together_only_those_without_a_confirm_are_sent_again(world: World) -> None:
+    await _many(world)
+    world.broker.faults.extend([None] * 40 + [BrokerUnavailable("nacked")] * 3)
+    world.work()
+    await until(lambda: len(world.broker.sent) >= 101 and world.quiet())
+    assert len({message.id for _, message in world.broker.sent}) == len(world.broker.sent) == 101
+    await world.finish()
+    assert len(world.jobs.status()["output"]) == 100
+
+
+async def test_a_broker_that_is_away_is_not_asked_for_each_of_many_steps(world: World) -> None:
+    await _many(world)
+    world.broker.faults.extend([BrokerUnavailable("no confirm in 10 s")] * PUBLISHED_AT_ONCE)
+    world.work()
+    await until(lambda: len(world.broker.sent) >= 101 and world.quiet())
+    assert len([line for line in world.journal if line.startswith("no confirm")]) == PUBLISHED_AT_ONCE
+    await world.finish()
