@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -78,8 +79,13 @@ def _run(_: argparse.Namespace) -> int:
         return _wrong(str(error))
     logs.configure(settings.log_level, settings.log_format)
     # Half of the operator's time goes to its event loop, and this one takes less of it.
+    process = Process(settings)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(Process(settings).run())
+        status = runner.run(process.run())
+    if process.again:
+        # In the place of this one, with nothing of it in memory: a container that ends would be started with back-off.
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606  # our own command line
+    return status
 
 
 def _check(_: argparse.Namespace) -> int:

@@ -1,7 +1,8 @@
 """`mastercontrol run`: the operator's process. Stands by until it holds the Lease, leads, and ends when told to.
 
 A process that loses the Lease ends at once with status 1: what it was about to write is refused by the fence, and a
-new process stands by with nothing in memory that could be stale.
+new process stands by with nothing in memory that could be stale. A leader that cannot reach the broker for long may be
+the only one that cannot: where there are other replicas it gives the Lease back and begins anew behind them.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ class Process:
         self.settings = settings
         self.stop = asyncio.Event()
         self.leader: Leader | None = None
+        self.again = False
+        """Whether the process is to begin anew, once `run` has returned."""
 
     async def run(self) -> int:
         """Run to the end; the exit status."""
@@ -40,7 +43,12 @@ class Process:
         try:
             await health.start()
             async with await KubeClient.connect(limits=Limits(connections=self.settings.api_connections)) as client:
-                return await self._stand_by(client)
+                status = await self._stand_by(client)
+                if self.again:
+                    # Another one has as long to take the Lease as if we had died.
+                    await _first(asyncio.sleep(self.settings.lease_seconds), self.stop.wait())
+                    self.again = not self.stop.is_set()
+                return status
         except (StoreError, OSError) as error:
             # Of the start; what comes later is tried again where it happens. No fault of ours, so no trace.
             log.critical("the operator ends: %s", error)
@@ -77,10 +85,24 @@ class Process:
         metrics.LEADER.set(1)
         self.leader = Leader(self.settings, client, lambda: elector.is_leader)
         try:
-            await _first(self.leader.run(self.stop), elector.lost())
+            await _first(self.leader.run(self.stop), elector.lost(), self._without_broker(self.leader))
         finally:
             self.leader = None
+        self.again = elector.is_leader and not self.stop.is_set()
         return 0 if self.stop.is_set() else 1
+
+    async def _without_broker(self, leader: Leader) -> None:
+        """Return once this leader has been without a broker for too long, if there is another one to try."""
+        if self.settings.replicas == 1:
+            await self.stop.wait()
+            return
+        clock = asyncio.get_running_loop().time
+        last, patience = clock(), self.settings.broker_patience_seconds
+        while clock() - last < patience:
+            await asyncio.sleep(min(1.0, patience / 4))
+            if leader.is_working:
+                last = clock()
+        log.warning("no connection to the broker for %g s: another replica shall try", patience)
 
 
 async def _first(*awaitables: Coroutine[Any, Any, Any]) -> None:

@@ -40,6 +40,7 @@ class Settings:
     pod_namespace: str = _setting("default", "Namespace of the operator: of the Lease and the epoch's ConfigMap.")
     lease_name: str = _setting("mcp-operator", "Name of the Lease of the leader.")
     epoch_configmap: str = _setting("mcp-broker-epoch", "Name of the ConfigMap that names the broker's data.")
+    replicas: int = _setting(1, "How many operators there are, so whether another one may have better luck.")
     amqp_url: str = _setting("", "AMQP URL of the broker, with the operator's user.")
     management_url: str = _setting("", "URL of the broker's management API, with the operator's user.")
 
@@ -47,6 +48,9 @@ class Settings:
     lease_seconds: float = _setting(10.0, "How long a leader that is silent stays leader: a take-over takes this long.")
     renew_deadline_seconds: float = _setting(7.0, "After so long without a renewal the leader stops by itself.")
     retry_seconds: float = _setting(2.0, "Between two renewals of the Lease, and two looks of a standby at it.")
+    broker_patience_seconds: float = _setting(
+        60.0, "A leader without a broker for so long lets another replica try; a restart of a broker takes less."
+    )
     http_port: int = _setting(8080, "Port of /healthz, /readyz and /metrics.")
     concurrent_turns: int = _setting(64, "Jobs moved at the same time; above it the API server only queues them.")
     api_connections: int = _setting(32, "Connections to the API server; 32 reach its limit on small machines.")

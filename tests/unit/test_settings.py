@@ -14,6 +14,7 @@ from mastercontrol.settings import InvalidSetting, Settings, read_settings
 ROOT = Path(__file__).parents[2]
 SET_BY_THE_CHART = {
     "namespaces",
+    "replicas",
     "pod_name",
     "pod_namespace",
     "lease_name",

@@ -90,6 +90,8 @@ would be written as 1e+06; toJson writes it as it is.
       fieldPath: metadata.namespace
 - name: MCP_NAMESPACES
   value: {{ eq .Values.scope "cluster" | ternary "" .Release.Namespace | quote }}
+- name: MCP_REPLICAS
+  value: {{ max 1 (int .Values.operator.replicas) | quote }}
 - name: MCP_LEASE_NAME
   value: {{ include "mcp.lease" . }}
 - name: MCP_EPOCH_CONFIGMAP

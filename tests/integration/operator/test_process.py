@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 
 from integration.conftest import Service
+from integration.network import proxied
 from integration.operator.conftest import World
 
+SHORT_LEASE = {"MCP_LEASE_SECONDS": "3", "MCP_RENEW_DEADLINE_SECONDS": "2", "MCP_RETRY_SECONDS": "0.5"}
 WRITES = ("POST", "PUT", "PATCH", "DELETE", "APPLY")
 
 
@@ -84,6 +86,38 @@ def test_a_standby_takes_over_within_fifteen_seconds_of_a_kill(world: World) -> 
     world.wait("the other as leader", 15, lambda: world.holder() == other.identity)
     print(f"taken over {time.monotonic() - began:.1f} s after the kill")
     world.wait_done(names, 60)
+
+
+def test_a_leader_that_alone_cannot_reach_the_broker_lets_the_other_one_try(world: World) -> None:
+    world.environ |= {"MCP_REPLICAS": "2", "MCP_BROKER_PATIENCE_SECONDS": "2", **SHORT_LEASE}
+    _workers(world)
+    direct = world.environ["MCP_AMQP_URL"]
+    with proxied(direct) as (url, network):
+        cut_off = world.operator(MCP_AMQP_URL=url)
+        world.wait("a leader that is ready", 20, lambda: world.holder() == cut_off.identity and cut_off.ready())
+        other = world.operator()
+        names = world.jobs(10, {"sleepSeconds": 0.5})
+        world.wait("some results", 30, lambda: cut_off.metric('mcp_results_total{reason="applied"}') > 0)
+        network.part()
+        world.wait("the other as leader", 60, lambda: world.holder() == other.identity)
+        world.wait_done(names, 60)
+        network.flow()
+    world.wait("the first one standing by again", 30, cut_off.ready)
+    assert cut_off.process.poll() is None, "it began anew in its place"
+    other.kill()
+    world.wait("the first one as leader again", 30, lambda: world.holder() == cut_off.identity)
+
+
+def test_a_leader_without_a_broker_stays_where_there_is_no_other(world: World) -> None:
+    world.environ |= {"MCP_BROKER_PATIENCE_SECONDS": "1", **SHORT_LEASE}
+    with proxied(world.environ["MCP_AMQP_URL"]) as (url, network):
+        network.stall()
+        operator = world.operator(MCP_AMQP_URL=url)
+        world.wait("a leader", 20, lambda: world.holder() == operator.identity)
+        assert not operator.ready()
+        time.sleep(4)
+        assert world.holder() == operator.identity
+        assert "another replica" not in world.logs()
 
 
 def test_a_leader_that_is_told_to_end_hands_over_at_once(world: World) -> None:

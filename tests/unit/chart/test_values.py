@@ -94,6 +94,7 @@ def test_every_setting_that_people_may_tune_is_a_value_with_the_same_default() -
         "epoch_configmap",
         "amqp_url",
         "management_url",
+        "replicas",
     }
     known = {field.name: field.default for field in fields(Settings) if field.name not in by_chart}
     assert {re.sub("([A-Z])", r"_\1", name).lower(): value for name, value in settings.items()} == {
