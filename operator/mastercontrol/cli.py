@@ -78,8 +78,15 @@ def _run(_: argparse.Namespace) -> int:
     except InvalidSetting as error:
         return _wrong(str(error))
     logs.configure(settings.log_level, settings.log_format)
-    # Half of the operator's time goes to its event loop, and this one takes less of it.
     process = Process(settings)
+    if "MCP_FAILPOINT" in os.environ:
+        from mastercontrol import failpoints  # noqa: PLC0415  # for tests only
+
+        try:
+            process = Process(settings, failpoints.make_leader(os.environ[failpoints.VARIABLE]))
+        except failpoints.InvalidFailpoint as error:
+            return _wrong(str(error))
+    # Half of the operator's time goes to its event loop, and this one takes less of it.
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         status = runner.run(process.run())
     if process.again:

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 
 from mastercontrol import handlers
 from mastercontrol.broker.adapter import RabbitBroker
+from mastercontrol.broker.session import MakeSession, Session
 from mastercontrol.clock import utc_now
 from mastercontrol.engine.acceptance import Acceptance
 from mastercontrol.engine.definitions import Definitions
@@ -80,11 +81,24 @@ class Directory:
 
 
 class Leader:
-    """Implements `handlers.Sink`. One object per term of leadership."""
+    """Implements `handlers.Sink`. One object per term of leadership.
 
-    def __init__(self, settings: Settings, client: KubeClient, leads: Callable[[], bool] = lambda: True) -> None:
+    :param leads: whether this process leads, by its own clock.
+    :param jobs: where Jobs are kept; the API server of `client` unless given.
+    :param session: makes the session of a connection to the broker.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        client: KubeClient,
+        leads: Callable[[], bool] = lambda: True,
+        *,
+        jobs: KubeJobStore | None = None,
+        session: MakeSession = Session,
+    ) -> None:
         self.settings = settings
-        self.jobs = KubeJobStore(client)
+        self.jobs = jobs or KubeJobStore(client)
         self.workflows = KubeWorkflows(client)
         self.kube_pools = KubePools(client)
         self.kube_schedules = KubeSchedules(client)
@@ -97,6 +111,7 @@ class Leader:
             on_connected=self._connected,
             on_heartbeat=self._hear,
             settings=settings.broker,
+            session=session,
         )
         self.definitions = Definitions(self.workflows)
         directory = Directory(self.kube_pools)

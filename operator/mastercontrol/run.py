@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from mastercontrol import metrics
@@ -24,11 +24,19 @@ from mastercontrol.settings import Settings
 log = logging.getLogger(__name__)
 
 
-class Process:
-    """One process of the operator."""
+MakeLeader = Callable[[Settings, KubeClient, Callable[[], bool]], Leader]
 
-    def __init__(self, settings: Settings) -> None:
+
+class Process:
+    """One process of the operator.
+
+    :param make_leader: makes what leads, with the settings, the client, and a function that tells whether this process
+        has the Lease.
+    """
+
+    def __init__(self, settings: Settings, make_leader: MakeLeader = Leader) -> None:
         self.settings = settings
+        self.make_leader = make_leader
         self.stop = asyncio.Event()
         self.leader: Leader | None = None
         self.again = False
@@ -83,7 +91,7 @@ class Process:
 
     async def _lead(self, client: KubeClient, elector: Elector) -> int:
         metrics.LEADER.set(1)
-        self.leader = Leader(self.settings, client, lambda: elector.is_leader)
+        self.leader = self.make_leader(self.settings, client, lambda: elector.is_leader)
         try:
             await _first(self.leader.run(self.stop), elector.lost(), self._without_broker(self.leader))
         finally:

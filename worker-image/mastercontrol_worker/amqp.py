@@ -38,10 +38,14 @@ class AmqpSettings:
 
 
 class AmqpTransport:
-    """See `transport.Transport`."""
+    """See `transport.Transport`.
 
-    def __init__(self, settings: AmqpSettings) -> None:
+    :param link: makes a connection.
+    """
+
+    def __init__(self, settings: AmqpSettings, link: type[Link] = Link) -> None:
         self._settings = settings
+        self._make_link = link
         self._backoff = Backoff(FIRST_WAIT_SECONDS, settings.reconnect_max_seconds)
         self._consuming = True
         self._link: Link | None = None
@@ -93,7 +97,7 @@ class AmqpTransport:
 
     async def _one_connection(self, on_delivery: Callable[[Delivery], None]) -> str:
         """Connect and stay until it is lost; the reason."""
-        link = Link(self._settings.link, on_delivery)
+        link = self._make_link(self._settings.link, on_delivery)
         try:
             await link.open(consume=self._consuming)
             logger.info("connected to %s", self._settings.link.where)

@@ -24,9 +24,10 @@ from mastercontrol_worker.execute import Executor
 from mastercontrol_worker.steps import registry
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from mastercontrol_worker.execute import Runner
+    from mastercontrol_worker.link import Link
 
 logger = logging.getLogger(__name__)
 
@@ -49,13 +50,13 @@ def run_command(argv: Sequence[str] | None = None) -> int:
         signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
         settings = read_settings(os.environ, handlers, program)
         logs.set_up(settings.log_level, settings.log_format)
-        runner = _runner(settings)
+        runner, link = _with_failpoint(_runner(settings), os.environ)
     except ConfigError as error:
         sys.stderr.write(f"mastercontrol-worker: {error}\n")
         return WRONG_CONFIGURATION
     except HandlersError:
         return WRONG_CONFIGURATION
-    return asyncio.run(_run(settings, runner))
+    return asyncio.run(_run(settings, runner, link))
 
 
 def main() -> NoReturn:
@@ -142,7 +143,25 @@ def load_handlers(modules: Sequence[str]) -> None:
         raise ConfigError(f'no @step("name") in {", ".join(modules)}')
 
 
-async def _run(settings: Settings, runner: Runner) -> int:
+def _with_failpoint(runner: Runner, environ: Mapping[str, str]) -> tuple[Runner, type[Link]]:
+    """What runs steps and what makes connections: as they are, or with the failpoint that a test asks for.
+
+    :raises ConfigError: there is no such failpoint.
+    """
+    from mastercontrol_worker.link import Link  # noqa: PLC0415  a probe needs no pika
+
+    if "MCP_FAILPOINT" not in environ:
+        return runner, Link
+    from mastercontrol_worker import failpoints  # noqa: PLC0415  for tests only
+
+    try:
+        failpoint = failpoints.read_failpoint(environ[failpoints.VARIABLE], failpoints.WORKER, failpoints.OF_THE_WORKER)
+    except failpoints.InvalidFailpoint as error:
+        raise ConfigError(str(error)) from None
+    return failpoints.FailingRunner(runner, failpoint), failpoints.failing_link(failpoint)
+
+
+async def _run(settings: Settings, runner: Runner, make_link: type[Link]) -> int:
     from mastercontrol_worker.amqp import AmqpSettings, AmqpTransport  # noqa: PLC0415  a probe needs no pika
     from mastercontrol_worker.link import LinkSettings  # noqa: PLC0415
     from mastercontrol_worker.recent import RecentResults  # noqa: PLC0415
@@ -157,7 +176,7 @@ async def _run(settings: Settings, runner: Runner) -> int:
         settings.confirm_seconds,
     )
     worker = Worker(
-        AmqpTransport(AmqpSettings(link, settings.reconnect_max_seconds)),
+        AmqpTransport(AmqpSettings(link, settings.reconnect_max_seconds), make_link),
         Executor(runner, settings.name),
         RecentResults(settings.recent_results, settings.recent_bytes),
         concurrency=settings.concurrency,

@@ -29,7 +29,7 @@ from mastercontrol.broker.heartbeats import HeartbeatConsumer
 from mastercontrol.broker.management import Management
 from mastercontrol.broker.pools import Pool, Pools
 from mastercontrol.broker.publisher import Publisher
-from mastercontrol.broker.session import ChannelClosed, Session, connect
+from mastercontrol.broker.session import ChannelClosed, MakeSession, Session, connect
 from mastercontrol.broker.settings import BrokerSettings
 from mastercontrol.broker.topology import SUPPORTED_SINCE, PoolLimits, base
 from mastercontrol.broker.workers import BrokerAddress
@@ -65,6 +65,7 @@ class RabbitBroker:
 
     :param url: `amqp[s]://user:password@host:port/vhost` of a user that administers the vhost.
     :param management_url: `http[s]://host:port` of its HTTP API; user and password as in `url` unless it has its own.
+    :param session: makes the session of a connection.
     :param new_epoch: makes the id of a new epoch.
     :param jitter: a number between the two given, to spread reconnects.
     """
@@ -80,6 +81,7 @@ class RabbitBroker:
         on_lost: OnLost | None = None,
         on_heartbeat: OnHeartbeat | None = None,
         settings: BrokerSettings | None = None,
+        session: MakeSession = Session,
         new_epoch: Callable[[], str] = lambda: secrets.token_hex(4),
         jitter: Callable[[float, float], float] = random.uniform,
     ) -> None:
@@ -88,7 +90,7 @@ class RabbitBroker:
         self._epochs = epochs
         self._on_delivery, self._on_connected, self._on_lost = on_delivery, on_connected, on_lost
         self._on_heartbeat = on_heartbeat or _unheard
-        self._new_epoch, self._jitter = new_epoch, jitter
+        self._make_session, self._new_epoch, self._jitter = session, new_epoch, jitter
         address = BrokerAddress.parse(url)
         self._management = _management(management_url, address, self._settings)
         self._pools = Pools(address, self._management)
@@ -217,11 +219,12 @@ class RabbitBroker:
     async def _run(self) -> None:
         while True:
             try:
-                session = await connect(self._parameters, self._settings.connect_timeout_seconds)
+                limit = self._settings.connect_timeout_seconds
+                session = await connect(self._parameters, limit, self._make_session)
                 try:
                     await self._serve(session)
                 finally:
-                    await session.close(self._settings.connect_timeout_seconds)
+                    await session.close(limit)
             except Exception as error:  # noqa: BLE001 - whatever it was, the operator needs a broker
                 metrics.CONNECTIONS.labels("failed").inc()
                 log.warning("no connection to the broker: %s", str(error) or repr(error))

@@ -146,7 +146,10 @@ class Session:
         self.unblocked.set()
 
 
-async def connect(parameters: pika.connection.Parameters, limit_seconds: float) -> Session:
+MakeSession = Callable[[AsyncioConnection, asyncio.Future[Exception]], Session]
+
+
+async def connect(parameters: pika.connection.Parameters, limit_seconds: float, make: MakeSession = Session) -> Session:
     """Open a connection on the running event loop.
 
     :raises BrokerUnavailable: it could not be opened, or not in time.
@@ -165,7 +168,7 @@ async def connect(parameters: pika.connection.Parameters, limit_seconds: float) 
         on_close_callback=end,
         custom_ioloop=loop,
     )
-    session = Session(raw, ended)
+    session = make(raw, ended)
     try:
         await asyncio.wait((opened, ended), timeout=limit_seconds, return_when=asyncio.FIRST_COMPLETED)
     except asyncio.CancelledError:
