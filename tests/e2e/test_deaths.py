@@ -6,11 +6,15 @@ import random
 import time
 from collections.abc import Callable
 
+import pytest
+
 import all_states
 from e2e.harness import Cluster, assert_exactly_once, wait_for, workflow
 
 STATES = ["one", "two", "three"]
 Helm = Callable[..., None]
+
+pytestmark = pytest.mark.usefixtures("judged")
 
 
 def _start(cluster: Cluster, count: int, seconds: float) -> list[str]:

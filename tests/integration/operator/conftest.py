@@ -23,6 +23,9 @@ from typing import Any
 
 import pytest
 
+from checker.report import table
+from recording.recorder import Recorder, judge
+
 ROOT = Path(__file__).parents[3]
 BIN = Path(sys.executable).parent
 GROUP = "mastercontrol.dev/v1alpha1"
@@ -42,13 +45,17 @@ for name in ("one", "two", "three"):
 
 @dataclass
 class World:
-    """A namespace with a Workflow `chain` of three steps, and the processes that this test started for it."""
+    """A namespace with a Workflow `chain` of three steps, and the processes that this test started for it.
+
+    `tells`: its workers say what they execute, as those with the handlers of the image of the e2e tests do.
+    """
 
     kubeconfig: str
     environ: dict[str, str]
     folder: Path
     namespace: str
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    tells: bool = True
 
     def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
         command = ["kubectl", "--kubeconfig", self.kubeconfig, "-n", self.namespace, *arguments]
@@ -83,19 +90,22 @@ class World:
             time.sleep(0.3)
         return seen
 
-    def operator(self) -> Operator:
+    def operator(self, **more: str) -> Operator:
+        """Start one, with `more` in its environment."""
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         identity = f"operator-{len(self.processes)}"
-        environ = {**self.environ, "MCP_HTTP_PORT": str(port), "MCP_POD_NAME": identity}
+        environ = {**self.environ, "MCP_HTTP_PORT": str(port), "MCP_POD_NAME": identity, **more}
         return Operator(self._start([str(BIN / "mastercontrol"), "run"], environ, identity), identity, port)
 
     def keep_running(self, operator: Operator) -> Operator:
         """What a kubelet does: start a process that has ended again."""
         return operator if operator.process.poll() is None else self.operator()
 
-    def worker(self, pool: str, handlers: str = "chain_handlers") -> subprocess.Popen[bytes]:
+    def worker(self, pool: str, handlers: str = "chain_handlers", **more: str) -> subprocess.Popen[bytes]:
+        """Start one, with `more` in its environment."""
+        self.tells = self.tells and handlers == "handlers"
         environ = {
             **self.environ,
             "MCP_QUEUE": f"mcp.pool.{self.namespace}.{pool}",
@@ -104,9 +114,13 @@ class World:
             "PYTHONPATH": os.pathsep.join(
                 filter(None, [str(self.folder), str(ROOT / "tests" / "e2e" / "image"), os.environ.get("PYTHONPATH")])
             ),
+            **more,
         }
         command = [str(BIN / "mastercontrol-worker"), "--handlers", handlers]
         return self._start(command, environ, f"worker-{len(self.processes)}")
+
+    def worker_logs(self) -> list[str]:
+        return [path.read_text() for path in self.folder.glob("worker-*.log")]
 
     def holder(self) -> str:
         found = json.loads(self.kubectl("get", "leases", "-o", "json"))["items"]
@@ -161,8 +175,44 @@ def _object(kind: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.fixture
 def world(kubeconfig: str, amqp_url: str, management_url: str, tmp_path: Path) -> Iterator[World]:
+    """A world that is watched from outside: when the test is over, the history checker judges what happened."""
+    with made_world(kubeconfig, amqp_url, management_url, tmp_path) as found, judged(found, amqp_url, management_url):
+        yield found
+
+
+@pytest.fixture
+def bare_world(kubeconfig: str, amqp_url: str, management_url: str, tmp_path: Path) -> Iterator[World]:
+    """A world that nobody judges."""
     with made_world(kubeconfig, amqp_url, management_url, tmp_path) as found:
         yield found
+
+
+@pytest.fixture
+def recorder(bare_world: World, amqp_url: str, management_url: str) -> Iterator[Recorder]:
+    """Who watches that world from outside."""
+    found = Recorder(bare_world.kubeconfig, bare_world.namespace, amqp_url, management_url)
+    found.start()
+    yield found
+    found.stop()
+
+
+@contextmanager
+def judged(world: World, amqp_url: str, management_url: str) -> Iterator[None]:
+    """Lets the history checker judge what happened meanwhile.
+
+    MCP_HISTORIES names a folder in which the histories are kept.
+    """
+    watching = Recorder(world.kubeconfig, world.namespace, amqp_url, management_url)
+    watching.start()
+    try:
+        yield
+    finally:
+        watching.stop()
+    folder = Path(os.environ.get("MCP_HISTORIES", world.folder))
+    path = folder / f"{world.namespace}.jsonl"
+    verdict = judge(watching.history(world.worker_logs() if world.tells else None), path)
+    print("\n".join(table({path.name: verdict})))
+    assert [str(fault) for fault in verdict.faults] == []
 
 
 @contextmanager
@@ -190,10 +240,16 @@ def made_world(kubeconfig: str, amqp_url: str, management_url: str, tmp_path: Pa
     ]
     states = [{"name": n, "pool": n, "retry": {"backoffSeconds": 0.2}} for n in ("one", "two", "three")]
     found.apply(*pools, _object("Workflow", "chain", {"states": states}))
-    yield found
-    for process in found.processes:
+    try:
+        yield found
+    finally:
+        _end(found.processes)
+
+
+def _end(processes: list[subprocess.Popen[bytes]]) -> None:
+    for process in processes:
         process.terminate()
-    for process in found.processes:
+    for process in processes:
         try:
             process.wait(15)
         except subprocess.TimeoutExpired:

@@ -79,7 +79,7 @@ class Deadly:
         self.world.wait("end of all jobs", 180, lambda: self.kept_running() and self.all_ended())
 
     def log_of_workers(self) -> str:
-        return "\n".join(path.read_text() for path in self.world.folder.glob("worker-*.log"))
+        return "\n".join(self.world.worker_logs())
 
     def assert_nothing_was_lost(self) -> None:
         for name, status in self.world.statuses().items():

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from integration.operator.cases import ERRORS, STATES, Case
-from integration.operator.conftest import GROUP, World, made_world
+from integration.operator.conftest import GROUP, World, judged, made_world
 
 HANDLERS = """
 import time
@@ -61,7 +61,11 @@ def statuses(
     kubeconfig: str, amqp_url: str, management_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, dict[str, Any]]]:
     """How the jobs of all cases ended, by the name of the job."""
-    with made_world(kubeconfig, amqp_url, management_url, tmp_path_factory.mktemp("language")) as world:
+    folder = tmp_path_factory.mktemp("language")
+    with (
+        made_world(kubeconfig, amqp_url, management_url, folder) as world,
+        judged(world, amqp_url, management_url),
+    ):
         (world.folder / "language_handlers.py").write_text(textwrap.dedent(HANDLERS))
         world.environ["MCP_HISTORY_LIMIT"] = "50"
         world.operator()
