@@ -16,52 +16,25 @@ from pathlib import Path
 
 import pytest
 
-from e2e.harness import ROOT, Cluster, pool, run, wait_for, workflow
+from checker.report import table
+from e2e import building
+from e2e.harness import HELM, ROOT, Cluster, pool, run, wait_for, workflow
+from recording.recorder import Recorder, judge
 
 NAME = "mcp-test"
-HELM = ROOT / ".cache" / "bin" / "helm"
-
-
-def _hack(*command: str) -> str:
-    environ = {**os.environ, "MCP_CLUSTER": NAME}
-    done = subprocess.run(
-        [str(ROOT / "hack" / command[0]), *command[1:]], env=environ, stdout=subprocess.PIPE, text=True, check=False
-    )
-    if done.returncode != 0:
-        pytest.fail(f"hack/{' '.join(command)} failed; what it said is above", pytrace=False)
-    return done.stdout.strip()
-
-
-def _app_version() -> str:
-    found = re.search(r"^appVersion: (\S+)", (ROOT / "charts" / "mcp" / "Chart.yaml").read_text(), re.MULTILINE)
-    assert found is not None
-    return found[1].strip('"')
 
 
 @pytest.fixture(scope="session")
 def images() -> list[str]:
-    """The images of this tree, built. The operator's has the tag that the chart asks for by itself."""
-    _hack("tools")
-    _hack("docker-engine")
-    _hack("base-images")
-    operator = f"mastercontrol-operator:{_app_version()}"
-    _hack("build-image", operator, str(ROOT / "operator" / "Dockerfile"), str(ROOT))
-    _hack("build-image", "mastercontrol-worker:dev", str(ROOT / "worker-image/Dockerfile"), str(ROOT / "worker-image"))
-    built = [operator, "rabbitmq:4-management", "mastercontrol-worker:dev", "mastercontrol-e2e:dev"]
-    folder = ROOT / "tests" / "e2e" / "image"
-    _hack("build-image", "mastercontrol-e2e:dev", str(folder / "Dockerfile"), str(folder))
-    for dockerfile in sorted((ROOT / "examples").glob("*/Dockerfile")):
-        name = f"mastercontrol-example-{dockerfile.parent.name}:dev"
-        _hack("build-image", name, str(dockerfile), str(dockerfile.parent))
-        built.append(name)
-    return built
+    """The images of this tree, built."""
+    return building.images(NAME)
 
 
 @pytest.fixture(scope="session")
 def bare_cluster(images: list[str]) -> Cluster:
     """The cluster with the images and without a release of an earlier run."""
-    kubeconfig = _hack("cluster", "up").splitlines()[-1]
-    _hack("cluster", "load", *images)
+    kubeconfig = building.hack(NAME, "cluster", "up").splitlines()[-1]
+    building.hack(NAME, "cluster", "load", *images)
     cluster = Cluster(kubeconfig, node=f"{NAME}-control-plane")
     for kind in ("mcpschedules", "mcpjobs", "mcpworkerpools", "mcpworkflows"):
         cluster.kubectl("delete", kind, "--all", "--wait=false", check=False)
@@ -132,22 +105,28 @@ def cluster(bare_cluster: Cluster, quick_start: dict[str, str]) -> Iterator[Clus
 
 
 @pytest.fixture
+def judged(cluster: Cluster, tmp_path: Path) -> Iterator[None]:
+    """Lets the history checker judge, when the test is over, every write of the jobs that were created in it.
+
+    The broker is inside of the cluster and workers' logs go with their pods, so messages and executions are not seen.
+    MCP_HISTORIES names a folder in which the histories are kept.
+    """
+    recorder = Recorder(cluster.kubeconfig, cluster.namespace)
+    recorder.start()
+    yield
+    recorder.stop()
+    path = Path(os.environ.get("MCP_HISTORIES", tmp_path)) / f"{tmp_path.name}.jsonl"
+    verdict = judge(recorder.history(), path)
+    print("\n".join(table({path.name: verdict})))
+    assert [str(fault) for fault in verdict.faults] == []
+
+
+@pytest.fixture
 def helm(cluster: Cluster) -> Iterator[object]:
     """Change the release's values; they are put back after the test."""
 
     def upgrade(*settings: str) -> None:
-        values = [word for setting in settings for word in ("--set", setting)]
-        command = [
-            str(HELM),
-            "--kubeconfig",
-            cluster.kubeconfig,
-            "upgrade",
-            "mcp",
-            str(ROOT / "charts/mcp"),
-            "--reset-values",
-            *values,
-        ]
-        run([*command, "--wait", "--timeout", "180s"], seconds=200)
+        building.install(cluster.kubeconfig, *settings)
 
     yield upgrade
     upgrade()

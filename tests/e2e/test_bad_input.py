@@ -13,9 +13,17 @@ def _publish(cluster: Cluster, message_id: str | None, body: bytes) -> None:
     """Put a message on the results queue, as the broker's own administrator."""
     secret = cluster.get("secret", "mcp-rabbitmq")["data"]
     url = base64.b64decode(secret["amqp-url"]).decode()
+    # In a busy cluster the name of a new Service is known late.
     program = (
-        "import base64, sys, pika\n"
-        "c = pika.BlockingConnection(pika.URLParameters(sys.argv[1]))\n"
+        "import base64, socket, sys, time, pika\n"
+        "def connect(tries):\n"
+        "    try:\n"
+        "        return pika.BlockingConnection(pika.URLParameters(sys.argv[1]))\n"
+        "    except socket.gaierror:\n"
+        "        if tries == 1: raise\n"
+        "    time.sleep(1)\n"
+        "    return connect(tries - 1)\n"
+        "c = connect(30)\n"
         "p = pika.BasicProperties(message_id=sys.argv[2] or None)\n"
         "c.channel().basic_publish('mcp.results', 'mcp.results', base64.b64decode(sys.stdin.read()), p)\n"
         "c.close()\n"

@@ -8,22 +8,9 @@ import pytest
 import yaml
 
 from e2e.harness import ROOT, Cluster, Object, wait_for
+from example_outputs import PATTERNS as OUTPUTS
 
 PATTERNS = ROOT / "examples" / "patterns"
-
-OUTPUTS: dict[str, Object] = {
-    "approval": {"state": "reimbursed", "transfer": "120 to ben", "by": "ana"},
-    "basket": {"shipped": 2, "outOfStock": ["desk"], "failed": []},
-    "fan-out": {"accepted": True, "checks": ["identity", "credit", "address"]},
-    "map-failures": {
-        "converted": ["one.html", "two.html", "four.html", "five.html"],
-        "failed": ["three.bin is no text"],
-    },
-    "order": {"state": "shipped", "receipt": "order-1-38", "parcel": "order-1-lamp"},
-    "polling": {"url": "https://exports.example/export-polling-1", "asked": 3},
-    "travel": {"flight": "12A", "hotel": "214", "car": "MCP 7"},
-    "trip": {"flight": "12A", "hotel": "214", "car": "MCP 7"},
-}
 
 
 @pytest.fixture(scope="module")

@@ -23,5 +23,5 @@ def act(data: dict[str, Any], context: worker.Context) -> dict[str, Any]:
     return {**data, "path": [*data.get("path", []), context.step]}
 
 
-for name in ("one", "two", "three"):
+for name in ("one", "two", "three", "four", "five"):
     worker.step(name)(act)
