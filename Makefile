@@ -7,7 +7,7 @@ PYTEST := $(BIN)/pytest
 # A test that hangs must not take the whole run with it.
 PYTEST_OPTIONS ?= --timeout 300
 
-.PHONY: help setup demo test lint format unit integration e2e up down bench bench-fanout lock clean
+.PHONY: help setup demo test lint format unit model integration simulation simulate replay mutants e2e up down bench bench-fanout chaos lock clean
 
 help: ## say what there is
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | column -t -s:
@@ -26,7 +26,7 @@ $(VENV)/.ready: constraints/dev.txt pyproject.toml worker-image/pyproject.toml
 demo: setup ## run the examples at once, in one process, without a cluster
 	$(BIN)/mastercontrol dev examples/relay/*.yaml examples/thumbnails/*.yaml examples/patterns/*.yaml
 
-test: lint unit integration e2e ## everything: style, unit, integration and a real cluster
+test: lint unit integration simulation e2e ## everything: style, unit, integration, simulation and a real cluster
 
 lint: setup ## ruff, mypy and the layers
 	$(BIN)/ruff check .
@@ -43,9 +43,28 @@ unit: setup ## tests without services
 	hack/tools helm
 	$(PYTEST) $(PYTEST_OPTIONS) tests/unit
 
+model: setup ## search the protocol's model further than the unit tests do; takes about an hour
+	PYTHONPATH=tests $(BIN)/python -m model
+
 integration: setup ## tests on a real API server and a real RabbitMQ, without pods
 	hack/tools control-plane rabbitmq helm
 	$(PYTEST) $(PYTEST_OPTIONS) tests/integration
+
+simulation: setup ## five minutes of schedules that nobody chose, and broken protocols that must be found
+	$(PYTEST) --timeout 1800 -rP tests/simulation
+
+# `make simulate SECONDS=3600` for an hour; SEED=... for the first seed, which is a random one otherwise.
+SECONDS ?= 300
+SIMULATION := PYTHONPATH=tests $(BIN)/python -m simulation
+
+simulate: setup ## schedules that nobody chose, for SECONDS
+	$(SIMULATION) run --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
+
+replay: setup ## one schedule again: SEED=..., and EVENTS=file for what happened in it
+	$(SIMULATION) replay $(SEED) $(if $(EVENTS),--events $(EVENTS))
+
+mutants: setup ## how many schedules it takes to find each broken protocol
+	$(SIMULATION) mutants $(if $(SEED),--seed $(SEED)) $(NAMES)
 
 e2e: setup ## tests on a real cluster with the chart, the images and the examples
 	$(PYTEST) --timeout 900 -rP tests/e2e
@@ -63,6 +82,14 @@ bench: setup ## transitions per second beside the API server's own limit
 bench-fanout: setup ## what one result of a large Map costs, beside that of a small one
 	hack/tools control-plane rabbitmq
 	$(BIN)/python bench/fanout.py
+
+# How much chaos; without SEED a new one is made, and printed. MCP_CLUSTER names another cluster than mcp-chaos.
+JOBS ?= 300
+MINUTES ?= 10
+CHAOS = --jobs $(JOBS) --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(if $(GAP),--gap $(GAP))
+
+chaos: setup ## kill, pause and wipe everything at random while jobs flow: JOBS, MINUTES, SEED
+	PYTHONPATH=tests $(BIN)/python -m chaos $(CHAOS)
 
 lock: setup ## write the constraints anew from the declared dependencies
 	hack/lock
