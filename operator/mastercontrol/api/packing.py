@@ -60,10 +60,5 @@ def unpack_list(text: str) -> list[Any]:
     common, entries = found[0], found[1:]
     if not common:
         return entries
-    return [
-        {**{k: v for k, v in common.items() if k not in entry}, **_without_null(entry, common)} for entry in entries
-    ]
-
-
-def _without_null(entry: dict[str, Any], common: Mapping[str, Any]) -> dict[str, Any]:
-    return {k: v for k, v in entry.items() if v is not None or k not in common}
+    filled = ({**common, **entry} for entry in entries)
+    return [{k: v for k, v in entry.items() if v is not None or k not in common} for entry in filled]
