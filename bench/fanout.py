@@ -12,7 +12,6 @@ import argparse
 import asyncio
 import datetime as dt
 import json
-import os
 import subprocess
 import tempfile
 import time
@@ -25,7 +24,7 @@ from typing import Any
 from mastercontrol.kube.client import KubeClient
 from mastercontrol.kube.paths import JOBS, POOLS, WORKFLOWS, Target
 from mastercontrol_worker import contract
-from throughput import BIN, GROUP, ROOT, job, kubectl, pool, process, service
+from throughput import BIN, GROUP, job, pool, process, services
 
 SIZES = (10, 100, 1000)
 HANDLERS = """
@@ -60,12 +59,7 @@ def main() -> None:
     args = parser.parse_args()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        kube = stack.enter_context(service("control-plane", folder / "api"))
-        rabbit = stack.enter_context(service("rabbitmq", folder / "rabbitmq"))
-        environ = {**os.environ, **kube, **rabbit, "MCP_NAMESPACES": "bench", "MCP_HTTP_PORT": "18198"}
-        kubectl(kube["KUBECONFIG"], "apply", "--server-side", "-f", str(ROOT / "crds"))
-        kubectl(kube["KUBECONFIG"], "wait", "--for=condition=Established", "crd", "--all")
-        kubectl(kube["KUBECONFIG"], "create", "namespace", "bench")
+        environ = stack.enter_context(services(folder, "bench"))
         asyncio.run(measure(args, environ, folder))
 
 

@@ -48,13 +48,7 @@ def main() -> None:
     args = parser.parse_args()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        kube = stack.enter_context(service("control-plane", folder / "api"))
-        rabbit = stack.enter_context(service("rabbitmq", folder / "rabbitmq"))
-        environ = {**os.environ, **kube, **rabbit, "MCP_NAMESPACES": "bench", "MCP_HTTP_PORT": str(PORT)}
-        kubectl(kube["KUBECONFIG"], "apply", "--server-side", "-f", str(ROOT / "crds"))
-        kubectl(kube["KUBECONFIG"], "wait", "--for=condition=Established", "crd", "--all")
-        for namespace in ("raw", "bench"):
-            kubectl(kube["KUBECONFIG"], "create", "namespace", namespace)
+        environ = stack.enter_context(services(folder, "raw", "bench"))
         asyncio.run(measure(args, environ, folder))
 
 
@@ -206,6 +200,17 @@ def handlers(folder: Path, steps: int) -> Path:
         lines += [f'@worker.step("step-{i}")', f"def step_{i}(data): return data"]
     (folder / "bench_handlers.py").write_text("\n".join(lines) + "\n")
     return folder
+
+
+@contextmanager
+def services(folder: Path, *namespaces: str) -> Iterator[dict[str, str]]:
+    """An API server with the CRDs and these namespaces, and a RabbitMQ; the environment of an operator of `bench`."""
+    with service("control-plane", folder / "api") as kube, service("rabbitmq", folder / "rabbitmq") as rabbit:
+        kubectl(kube["KUBECONFIG"], "apply", "--server-side", "-f", str(ROOT / "crds"))
+        kubectl(kube["KUBECONFIG"], "wait", "--for=condition=Established", "crd", "--all")
+        for namespace in namespaces:
+            kubectl(kube["KUBECONFIG"], "create", "namespace", namespace)
+        yield {**os.environ, **kube, **rabbit, "MCP_NAMESPACES": "bench", "MCP_HTTP_PORT": str(PORT)}
 
 
 @contextmanager
