@@ -86,9 +86,10 @@ bench-fanout: setup ## what one result of a large Map costs, beside that of a sm
 # How much chaos; without SEED a new one is made, and printed. MCP_CLUSTER names another cluster than mcp-chaos.
 JOBS ?= 300
 MINUTES ?= 10
-CHAOS = --jobs $(JOBS) --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(if $(GAP),--gap $(GAP))
+CHAOS = --jobs $(JOBS) --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(if $(GAP),--gap $(GAP)) $(if $(MIX),--mix $(MIX)) \
+  $(if $(CHAINS),--chains $(CHAINS)) $(if $(PARTS),--parts $(PARTS))
 
-chaos: setup ## kill, pause and wipe everything at random while jobs flow: JOBS, MINUTES, SEED
+chaos: setup ## kill, pause and wipe everything at random while jobs flow: JOBS, MINUTES, SEED, GAP, MIX, CHAINS, PARTS
 	PYTHONPATH=tests $(BIN)/python -m chaos $(CHAOS)
 
 lock: setup ## write the constraints anew from the declared dependencies

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from chaos import plan
+from chaos.load import CHAINS
 from chaos.run import VALUES, Options, chaos
 from e2e import building
 from e2e.harness import ROOT, Cluster
@@ -23,9 +24,19 @@ CACHE = Path(os.environ.get("MCP_CACHE") or ROOT / ".cache")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Make what is not there, run, and print; the exit code."""
     given = _arguments(arguments)
-    options = Options(given.jobs, given.minutes * 60, given.seed, given.gap, given.rest_minutes * 60)
+    options = Options(
+        jobs=given.jobs,
+        seconds=given.minutes * 60,
+        seed=given.seed,
+        gap=given.gap,
+        mix=given.mix,
+        chains=given.chains,
+        parts=given.parts,
+        rest_seconds=given.rest_minutes * 60,
+    )
     if given.plan:
-        print("\n".join(str(action) for action in plan.make(options.seed, options.seconds, options.gap)))
+        for part in options.split():
+            print(f"seed {part.seed}", *plan.make(part.seed, part.seconds, part.gap, part.mix), sep="\n")
         return 0
     folder = CACHE / "chaos" / str(options.seed)
     outcome = chaos(_installed(os.environ.get("MCP_CLUSTER") or "mcp-chaos"), options, folder, _say)
@@ -44,6 +55,11 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=10, help="how long things are hit")
     parser.add_argument("--seed", type=int, default=None, help="what the plan is made from; without it a new one")
     parser.add_argument("--gap", type=float, default=8, help="seconds from one blow to the next, on average")
+    parser.add_argument(
+        "--mix", type=plan.Mix, choices=list(plan.Mix), default=plan.Mix.ALL, help="how often what happens"
+    )
+    parser.add_argument("--chains", type=int, default=CHAINS, help="chains of five steps for each job of an example")
+    parser.add_argument("--parts", type=int, default=1, help="in so many runs, with a seed each")
     parser.add_argument("--rest-minutes", type=float, default=15, help="how long the jobs may take to end afterwards")
     parser.add_argument("--plan", action="store_true", help="print the plan, and do nothing")
     given = parser.parse_args(arguments)
@@ -55,6 +71,7 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
 def _installed(name: str) -> Cluster:
     """The cluster of that name with the images of this tree and the chart."""
     images = building.images(name)
+    os.environ.setdefault("MCP_RESTART_PERIOD", "1s")  # else the kubelet soon keeps away what dies often
     kubeconfig = building.hack(name, "cluster", "up").splitlines()[-1]
     changed = building.hack(name, "cluster", "load", *images)
     cluster = Cluster(kubeconfig, node=f"{name}-control-plane")

@@ -1,7 +1,7 @@
 """What does the blows of a plan to a cluster, one after the other, and takes back what must not last.
 
-A blow that finds nobody to hit, or that needs the API server while that is away, is missed: that is noted, and not made
-up for.
+A blow that finds nobody to hit for a while, or that needs the API server while that is away, is missed: that is noted,
+and not made up for.
 """
 
 from __future__ import annotations
@@ -28,6 +28,9 @@ CLAIM: Final = f"data-{BROKER}"
 PATIENCE: Final = 60.0
 """Seconds for which the second half of a blow waits for the API server."""
 
+LOOKS: Final = 10
+"""How often a blow looks for somebody to hit, half a second apart: what has just died starts again."""
+
 _CONTAINERS: Final = {
     Target.OPERATOR: "operator",
     Target.WORKER: "worker",
@@ -47,9 +50,11 @@ class Hands:
     blows: list[Blow] = field(default_factory=list)
     _paused: dict[Container, threading.Timer] = field(default_factory=dict)
     _killed: Counter[str] = field(default_factory=Counter)
+    _backs_off: bool = True
 
     def follow(self, plan: Sequence[Action], seconds: float) -> None:
         """Do a plan, and return when its time is over."""
+        self._backs_off = not self.node.starts_again_at_once()
         began = time.monotonic()
         for action in plan:
             self._wait(began + action.at)
@@ -87,7 +92,7 @@ class Hands:
 
     def _do(self, action: Action) -> Blow:
         target = action.kind.target
-        victim = chosen(self._candidates(target), action.pick)
+        victim = self._victim(action)
         blow = Blow(time.time(), action.kind)
         if victim is None:
             return Blow(blow.at, blow.kind, missed="missed: none is there")
@@ -98,6 +103,13 @@ class Hands:
         except AWAY as error:
             missed = f"missed: {str(error).strip().splitlines()[-1][-120:]}"
         return Blow(blow.at, action.kind, victim.pod, led, action.seconds, missed)
+
+    def _victim(self, action: Action) -> Container | None:
+        for looks in range(LOOKS):
+            time.sleep(0.5 if looks else 0)
+            if (victim := chosen(self._candidates(action.kind.target), action.pick)) is not None:
+                return victim
+        return None
 
     def _candidates(self, target: Target) -> list[Container]:
         """Who may be hit; an operator that leads three times as likely as one that stands by."""
@@ -127,7 +139,7 @@ class Hands:
     def _kill(self, victim: Container) -> None:
         self.node.kill(victim)
         self._killed[victim.pod] += 1
-        if self._killed[victim.pod] > 1:
+        if self._killed[victim.pod] > 1 and self._backs_off:
             # The kubelet waits longer and longer before it starts one again; a new pod starts at once.
             self._insist(victim.pod)
 

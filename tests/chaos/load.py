@@ -24,8 +24,9 @@ CHAIN: Final = "chaos-chain"
 STEPS: Final = ("one", "two", "three", "four", "five")
 """Steps of `tests/e2e/image/handlers.py`, which print the dispatch that they execute."""
 
-WEIGHTS: Final = {CHAIN: 8, "relay": 3}
-"""How many of these come for each job of another Workflow."""
+WEIGHTS: Final = {"relay": 3}
+"""How many of these come for each job of another Workflow; of the chain as many as a run wants."""
+CHAINS: Final = 8
 
 
 @dataclass(frozen=True)
@@ -61,11 +62,11 @@ def documents(file: Path) -> list[Object]:
     return [document for document in yaml.safe_load_all(file.read_text()) if document]
 
 
-def sorts() -> list[Sort]:
-    """All sorts of jobs: the chain's, and the jobs of the examples as they are."""
+def sorts(chains: int = CHAINS) -> list[Sort]:
+    """All sorts of jobs: the chain's, `chains` for each job of another Workflow, and the examples' as they are."""
     pause = {"sleepSeconds": 0.3}
     chain_output = {**pause, "path": list(STEPS)}
-    found = [Sort(CHAIN, {"workflow": CHAIN, "input": pause}, chain_output, CHAIN, WEIGHTS[CHAIN])]
+    found = [Sort(CHAIN, {"workflow": CHAIN, "input": pause}, chain_output, CHAIN, chains)]
     for file in sorted(EXAMPLES.glob("*/*.yaml")):
         for job in documents(file):
             if job["kind"] == "Job":

@@ -74,6 +74,28 @@ RULES: Final[Mapping[Kind, Rule]] = {
     Kind.API_PAUSE: Rule(3, (3, 7)),  # after 10 s Kubernetes' own controllers give up, and are started later each time
 }
 
+KILLS: Final[Mapping[Kind, Rule]] = {
+    **{kind: Rule(10, rule.pause) for kind, rule in RULES.items()},
+    Kind.OPERATOR_KILL: Rule(2000),
+    Kind.WORKER_KILL: Rule(1000),
+    Kind.BROKER_RESTART: Rule(70),
+    Kind.BROKER_WIPE: Rule(8),
+}
+"""For long runs that are to have many deaths: hardly anything but SIGKILL, as little dies while things stand still."""
+
+
+class Mix(StrEnum):
+    """How often each kind comes."""
+
+    ALL = "all"
+    KILLS = "kills"
+
+    @property
+    def rules(self) -> Mapping[Kind, Rule]:
+        """The rule of each kind."""
+        return KILLS if self is Mix.KILLS else RULES
+
+
 SPARE: Final[Mapping[Target, float]] = {Target.BROKER: 20, Target.API: 60}
 """Seconds without another blow to a target after it was hit (and has gone on): it would hardly ever be there otherwise.
 Operators and workers are not spared: while one stands still the others may die."""
@@ -93,12 +115,13 @@ class Action:
         return f"{self.at:7.1f} s  {self.kind}{length} (pick {self.pick:.3f})"
 
 
-def make(seed: int, seconds: float, gap: float) -> list[Action]:
+def make(seed: int, seconds: float, gap: float, mix: Mix = Mix.ALL) -> list[Action]:
     """The plan of a run that lasts `seconds`, with `gap` seconds from one blow to the next, on average.
 
     Each kind comes once, in an order of the seed's, before any comes twice, so that a short run has as many as it can.
     """
     dice = random.Random(seed)
+    rules = mix.rules
     due = _shuffled(list(Kind), dice)
     free = dict.fromkeys(Target, -math.inf)
     plan: list[Action] = []
@@ -106,10 +129,10 @@ def make(seed: int, seconds: float, gap: float) -> list[Action]:
     while (at := round(at + gap * (0.5 + dice.random()), 1)) < seconds:
         allowed = [kind for kind in Kind if at >= free[kind.target]]
         first = next((kind for kind in due if kind in allowed), None)
-        kind = first or _weighted(allowed, dice)
+        kind = first or _weighted(allowed, rules, dice)
         if first is not None:
             due.remove(first)
-        pause = RULES[kind].pause
+        pause = rules[kind].pause
         length = 0.0 if pause is None else round(pause[0] + (pause[1] - pause[0]) * dice.random(), 1)
         if kind.target in SPARE:
             free[kind.target] = at + length + SPARE[kind.target]
@@ -128,10 +151,10 @@ def _shuffled(kinds: Sequence[Kind], dice: random.Random) -> list[Kind]:
     return [kind for _, kind in sorted(by_lot)]
 
 
-def _weighted(kinds: Sequence[Kind], dice: random.Random) -> Kind:
-    left = dice.random() * sum(RULES[kind].weight for kind in kinds)
+def _weighted(kinds: Sequence[Kind], rules: Mapping[Kind, Rule], dice: random.Random) -> Kind:
+    left = dice.random() * sum(rules[kind].weight for kind in kinds)
     for kind in kinds:
-        left -= RULES[kind].weight
+        left -= rules[kind].weight
         if left < 0:
             return kind
     return kinds[-1]

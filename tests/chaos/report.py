@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Any, Final
 
 from chaos.plan import Kind, Target
@@ -41,7 +42,7 @@ class Transition:
 
 @dataclass(frozen=True)
 class Figures:
-    """What the table says beside the blows."""
+    """What became of one run: its blows, and what else the table says. What is hit in one goes on in the same."""
 
     seed: int
     seconds: float
@@ -53,6 +54,7 @@ class Figures:
     redelivered: int
     executed: Mapping[str, int]
     epochs: int
+    blows: Sequence[Blow] = ()
 
 
 def transitions(history: Iterable[Object], began: float) -> list[Transition]:
@@ -81,6 +83,8 @@ def growth(samples: Sequence[float]) -> float:
 def recovery(blow: Blow, made: Sequence[Transition]) -> float | None:
     """Seconds from a blow until work went on where it hit; None: it did not, or nothing was to recover.
 
+    :param made: all transitions, in order of time.
+
     - An operator that led, and the API server: the next transition of any job.
     - A worker: the next result of its pool. The broker: the next result of any.
 
@@ -95,8 +99,8 @@ def recovery(blow: Blow, made: Sequence[Transition]) -> float | None:
             whose = blow.pod.rsplit("-", 2)[0] + "-"
         case Target.BROKER:
             whose = _WORKER
-    after = (t.at for t in made if t.at > blow.at + IN_HAND and t.pod.startswith(whose))
-    first = next(after, None)
+    later = bisect_right(made, blow.at + IN_HAND, key=lambda each: each.at)
+    first = next((t.at for t in islice(made, later, None) if t.pod.startswith(whose)), None)
     return None if first is None else first - blow.at
 
 
@@ -116,34 +120,39 @@ def percentile(values: Sequence[float], share: float) -> float | None:
     return sorted(values)[max(0, math.ceil(share * len(values)) - 1)] if values else None
 
 
-def table(blows: Sequence[Blow], figures: Figures) -> list[str]:
-    """What the run was, in lines of text."""
-    executed, distinct = sum(figures.executed.values()), len(figures.executed)
-    phases = ", ".join(f"{count} {phase}" for phase, count in sorted(figures.phases.items()))
-    late = f"{figures.out_of_time} with an attempt out of time"
+def table(runs: Sequence[Figures]) -> list[str]:
+    """What one or more runs were, together, in lines of text."""
+    executed = sum(sum(run.executed.values()) for run in runs)
+    distinct = sum(len(run.executed) for run in runs)
+    ended = sum((Counter(run.phases) for run in runs), Counter[str]())
+    phases = ", ".join(f"{count} {phase}" for phase, count in sorted(ended.items()))
+    late = f"{sum(run.out_of_time for run in runs)} with an attempt out of time"
     head = [
-        f"seed {figures.seed}, {figures.seconds:.0f} s of chaos, at rest {figures.rest_seconds:.0f} s after its end",
-        f"jobs             {sum(figures.phases.values())} ({phases}; {late})",
-        f"transitions      {len(figures.transitions)}",
-        f"steps done       {steps(figures.transitions)}",
-        f"redeliveries     {figures.redelivered} seen at the broker",
+        *(
+            f"seed {run.seed}, {run.seconds:.0f} s of chaos, at rest {run.rest_seconds:.0f} s after its end"
+            for run in runs
+        ),
+        f"jobs             {ended.total()} ({phases}; {late})",
+        f"transitions      {sum(len(run.transitions) for run in runs)}",
+        f"steps done       {sum(steps(run.transitions) for run in runs)}",
+        f"redeliveries     {sum(run.redelivered for run in runs)} seen at the broker",
         f"executed twice   {executed - distinct} of {distinct} dispatches of the chain",
-        f"broker's epochs  {figures.epochs}",
+        f"broker's epochs  {sum(run.epochs for run in runs)}",
         "",
     ]
-    return head + _aligned([_HEAD, *_rows(blows, figures)])
+    return head + _aligned([_HEAD, *_rows(runs)])
 
 
 _HEAD: Final = ("kind", "blows", "missed", "recovered", "p50 s", "p99 s", "new leader", "p50 s", "p99 s")
 
 
-def _rows(blows: Sequence[Blow], figures: Figures) -> Iterator[tuple[str, ...]]:
-    counts = Counter(b.kind for b in blows)
-    rows = [(kind.value, [b for b in blows if b.kind is kind]) for kind in Kind if counts[kind]]
-    for name, of in [*rows, ("all", list(blows))]:
-        went_on = [r for b in of if (r := recovery(b, figures.transitions)) is not None]
-        led = [r for b in of if (r := new_leader(b, blows, figures.leaders)) is not None]
-        missed = sum(bool(b.missed) for b in of)
+def _rows(runs: Sequence[Figures]) -> Iterator[tuple[str, ...]]:
+    struck = {blow.kind for run in runs for blow in run.blows}
+    for name, kinds in [*((kind.value, {kind}) for kind in Kind if kind in struck), ("all", struck)]:
+        of = [(blow, run) for run in runs for blow in run.blows if blow.kind in kinds]
+        went_on = [r for blow, run in of if (r := recovery(blow, run.transitions)) is not None]
+        led = [r for blow, run in of if (r := new_leader(blow, run.blows, run.leaders)) is not None]
+        missed = sum(bool(blow.missed) for blow, _ in of)
         yield (name, str(len(of) - missed), str(missed), *_spread(went_on), *_spread(led))
 
 

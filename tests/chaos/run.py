@@ -1,21 +1,23 @@
-"""One run: set up, let jobs flow, strike, heal, wait for rest, judge."""
+"""A run: set up, let jobs flow, strike, heal, wait for rest, judge. Long ones are several of these in a row."""
 
 from __future__ import annotations
 
 import json
+import math
 import secrets
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from chaos import plan, report, verdict
 from chaos.hands import AWAY, Hands
-from chaos.load import jobs, setup, sorts
+from chaos.load import CHAINS, jobs, setup, sorts
 from chaos.node import Node
 from chaos.observe import Leaders, Redeliveries, Submission
+from checker.check import Verdict
 from checker.report import table as checked
 from e2e.harness import Cluster, Object, Timeout, wait_for
 from recording.recorder import Recorder, judge
@@ -35,6 +37,17 @@ class Options:
     seconds: float
     seed: int
     gap: float = 8
+    mix: plan.Mix = plan.Mix.ALL
+    chains: int = CHAINS  # of the chains of five steps, for each job of an example
+    parts: int = 1
+    """In so many runs, one after the other, with `jobs` and `seconds` for all of them and a seed for each. An operator
+    lists all jobs when it starts: what has ended is deleted in between."""
+
+    def split(self) -> list[Options]:
+        """The options of each part."""
+        each = replace(self, jobs=math.ceil(self.jobs / self.parts), seconds=self.seconds / self.parts, parts=1)
+        return [replace(each, seed=self.seed + n) for n in range(self.parts)]
+
     rest_seconds: float = 600  # how long it may take after the last blow until all jobs have ended
 
 
@@ -48,19 +61,39 @@ class Outcome:
 
 def chaos(cluster: Cluster, options: Options, folder: Path, log: Callable[[str], None] = print) -> Outcome:
     """Run it on a cluster whose release has VALUES. What helps to understand a fault is put into `folder`."""
+    parts = options.split()
+    judged = []
+    for n, part in enumerate(parts, 1):
+        judged.append(_part(cluster, part, folder / f"part-{n}" if len(parts) > 1 else folder, log))
+        if n < len(parts):
+            cluster.kubectl("delete", "mcpjobs", "--all", "--wait=false", seconds=300)
+    figures, verdicts, faults = zip(*judged, strict=True)
+    names = [f"part {n}" if len(parts) > 1 else "history" for n in range(1, len(parts) + 1)]
+    seen = dict(zip(names, verdicts, strict=True))
+    outcome = Outcome([*report.table(figures), "", *checked(seen)], [fault for found in faults for fault in found])
+    (folder / "report.txt").write_text("\n".join([*outcome.lines, "", *outcome.faults, ""]))
+    return outcome
+
+
+def _part(
+    cluster: Cluster, options: Options, folder: Path, log: Callable[[str], None]
+) -> tuple[report.Figures, Verdict, list[str]]:
     folder.mkdir(parents=True, exist_ok=True)
-    blows = plan.make(options.seed, options.seconds, options.gap)
+    blows = plan.make(options.seed, options.seconds, options.gap, options.mix)
     (folder / "plan.txt").write_text("".join(f"{action}\n" for action in blows))
     log(f"seed {options.seed}: {options.jobs} jobs and {len(blows)} blows in {options.seconds:.0f} s")
     run = _Run(cluster, options, log)
     run.begin()
     try:
         run.strike(blows)
-        outcome = run.judge(folder)
+        figures, seen, faults = run.judge(folder)
     finally:
         run.save(folder)
-    (folder / "report.txt").write_text("\n".join([*outcome.lines, "", *outcome.faults, ""]))
-    return outcome
+    ended = sum(figures.phases.values())
+    log(f"seed {options.seed}: {ended} jobs, {len(figures.transitions)} transitions, {len(faults)} faults")
+    for fault in faults:
+        log(f"FAULT {fault}")
+    return figures, seen, faults
 
 
 class _Run:
@@ -73,7 +106,7 @@ class _Run:
         self._recorder = Recorder(cluster.kubeconfig, cluster.namespace)
         self._hands = Hands(cluster, self._leaders.holder, log, self._node)
         # Two runs of one seed in one cluster have jobs of their own.
-        self._wanted = list(jobs(sorts(), options.jobs, f"{options.seed}-{secrets.token_hex(2)}"))
+        self._wanted = list(jobs(sorts(options.chains), options.jobs, f"{options.seed}-{secrets.token_hex(2)}"))
         self._rest_seconds = 0.0
         self._epoch = ""
 
@@ -106,8 +139,8 @@ class _Run:
         self._cluster.rollout("statefulset", "mcp-rabbitmq")
         self._node.forget_logs()
 
-    def judge(self, folder: Path) -> Outcome:
-        """The table and both verdicts: of what stands at the end, and of every write that was seen."""
+    def judge(self, folder: Path) -> tuple[report.Figures, Verdict, list[str]]:
+        """The figures, the checker's verdict on every write, and the faults of that and of what stands at the end."""
         self._recorder.stop()
         found = {job["metadata"]["name"]: job for job in self._cluster.objects("mcpjobs")}
         executed = verdict.executions(self._node.kept_logs(_WORKERS))
@@ -121,7 +154,7 @@ class _Run:
         seen = judge(history, folder / "history.jsonl")
         faults += [str(fault) for fault in seen.faults]
         figures = self._figures(found, executed, report.transitions(history, self._recording_since))
-        return Outcome([*report.table(self._hands.blows, figures), "", *checked({"history": seen})], faults)
+        return figures, seen, faults
 
     def save(self, folder: Path) -> None:
         """Keep what was done, the Jobs, and the logs of all pods, those that are gone included."""
@@ -168,4 +201,5 @@ class _Run:
             redelivered=round(report.growth(self._redeliveries.seen)),
             executed={id_: n for id_, n in executed.items() if id_.partition(":")[0] in uids},
             epochs=len({status["brokerEpoch"] for status in statuses.values() if status.get("brokerEpoch")}),
+            blows=self._hands.blows,
         )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from dataclasses import dataclass, field
 from typing import Any
+
+import pytest
 
 from chaos.hands import CLAIM, Hands
 from chaos.node import Container, Node, documents
@@ -19,6 +22,10 @@ class FakeNode(Node):
     def __init__(self, containers: dict[str, list[Container]]) -> None:
         super().__init__("node")
         self.containers, self.did = containers, list[str]()
+        self.at_once = False
+
+    def starts_again_at_once(self) -> bool:
+        return self.at_once
 
     def running(self, container: str, namespace: str) -> list[Container]:
         assert namespace == ("kube-system" if container == "kube-apiserver" else "default")
@@ -78,6 +85,14 @@ def test_what_was_killed_before_gets_a_new_pod_so_that_the_kubelet_does_not_back
     assert cluster.did == ["delete pod mcp-operator-a"]
 
 
+def test_a_kubelet_that_does_not_back_off_starts_what_was_killed_in_its_pod_each_time() -> None:
+    made, node, cluster = hands(operator=OPERATORS[:1])
+    node.at_once = True
+    made.follow([Action(0, Kind.OPERATOR_KILL, 0)] * 3, 0)
+    assert node.did == ["kill mcp-operator-a"] * 3
+    assert cluster.did == []
+
+
 def test_a_pause_ends_after_its_time_and_at_the_latest_when_all_is_healed() -> None:
     made, node, _ = hands(rabbitmq=BROKER, operator=OPERATORS)
     plan = [Action(0, Kind.BROKER_PAUSE, 0, 0.05), Action(0, Kind.OPERATOR_PAUSE, 0, 60)]
@@ -98,7 +113,16 @@ def test_an_api_server_that_is_killed_comes_back_as_fast_as_it_can() -> None:
     assert node.did == ["kill kube-apiserver-node", "restart kubelet"]
 
 
-def test_a_blow_that_finds_nobody_is_missed() -> None:
+def test_a_blow_waits_for_somebody_to_hit() -> None:
+    made, node, _ = hands()
+    threading.Timer(0.3, node.containers.update, [{"worker": [Container("mcp-worker-a", "5")]}]).start()
+    made.follow([Action(0, Kind.WORKER_KILL, 0)], 0)
+    assert node.did == ["kill mcp-worker-a"]
+    assert not made.blows[0].missed
+
+
+def test_a_blow_that_finds_nobody_is_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chaos.hands.LOOKS", 1)
     made, _, _ = hands()
     made.follow([Action(0, Kind.WORKER_KILL, 0.5)], 0)
     assert made.blows[0].missed == "missed: none is there"

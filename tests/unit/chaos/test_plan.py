@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 
 import pytest
 
-from chaos.plan import RULES, SPARE, Action, Kind, Target, chosen, make
+from chaos.plan import RULES, SPARE, Action, Kind, Mix, Target, chosen, make
 
 SEEDS = range(50)
 
@@ -83,6 +83,15 @@ def test_operators_and_workers_die_more_often_than_brokers_are_wiped() -> None:
     counts = Counter(action.kind for action in make(5, 36000, 5))
     assert counts[Kind.OPERATOR_KILL] > counts[Kind.WORKER_KILL] * 0.9
     assert counts[Kind.WORKER_KILL] > 5 * counts[Kind.BROKER_WIPE] > 0
+
+
+def test_a_long_run_of_kills_has_twice_as_many_of_operators_as_of_workers_and_some_of_everything() -> None:
+    counts = Counter(action.kind for action in make(1, 2 * 3600, 2, Mix.KILLS))
+    assert set(counts) == set(Kind)
+    assert counts[Kind.OPERATOR_KILL] == pytest.approx(2 * counts[Kind.WORKER_KILL], rel=0.15)
+    kills = counts[Kind.OPERATOR_KILL] + counts[Kind.WORKER_KILL]
+    assert kills > 0.9 * counts.total()
+    assert counts[Kind.BROKER_RESTART] > counts[Kind.BROKER_WIPE] > 1
 
 
 def test_a_pick_means_one_of_those_that_are_there() -> None:

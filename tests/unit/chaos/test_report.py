@@ -78,8 +78,8 @@ def test_the_table_says_all_of_it() -> None:
         Blow(12, Kind.WORKER_KILL, missed="none is there"),
     ]
     phases = {"Succeeded": 9, "Failed": 1}
-    figures = Figures(7, 60, 12, phases, 1, MADE, [12], 4, {"a": 1, "b": 3}, 2)
-    lines = table(blows, figures)
+    figures = Figures(7, 60, 12, phases, 1, MADE, [12], 4, {"a": 1, "b": 3}, 2, blows)
+    lines = table([figures])
     text = "\n".join(lines)
     assert "seed 7, 60 s of chaos, at rest 12 s after its end" in text
     assert "jobs             10 (1 Failed, 9 Succeeded; 1 with an attempt out of time)" in text
@@ -90,3 +90,19 @@ def test_the_table_says_all_of_it() -> None:
     assert rows["operator-kill"] == ["1", "0", "1", "2.0", "2.0", "1", "2.0", "2.0"]
     assert rows["worker-kill"] == ["1", "1", "1", "4.0", "4.0", "-", "-", "-"]
     assert rows["all"] == ["2", "1", "2", "2.0", "4.0", "1", "2.0", "2.0"]
+
+
+def test_runs_are_added_up_and_what_was_hit_at_the_end_of_one_does_not_go_on_in_the_next() -> None:
+    last = Blow(17, Kind.OPERATOR_KILL, "mcp-operator-1-2", led=True)
+    first = Figures(7, 60, 12, {"Succeeded": 2}, 0, MADE, [], 4, {"a": 1}, 1, [Blow(10, Kind.API_KILL), last])
+    later = Figures(8, 60, 3, {"Succeeded": 1, "Failed": 1}, 1, [Transition(90)], [90], 1, {"b": 2}, 2)
+    lines = table([first, later])
+    text = "\n".join(lines)
+    assert "seed 7, 60 s of chaos, at rest 12 s after its end" in text
+    assert "seed 8, 60 s of chaos, at rest 3 s after its end" in text
+    assert "jobs             4 (1 Failed, 3 Succeeded; 1 with an attempt out of time)" in text
+    assert "transitions      6" in text
+    assert "executed twice   1 of 2 dispatches" in text
+    assert "broker's epochs  3" in text
+    rows = {line.split()[0]: line.split()[1:] for line in lines[lines.index("") + 2 :]}
+    assert rows["operator-kill"] == ["1", "0", "-", "-", "-", "-", "-", "-"]
