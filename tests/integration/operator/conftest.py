@@ -15,6 +15,7 @@ import textwrap
 import time
 import urllib.request
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from checker.report import table
 from recording.recorder import Recorder, judge
@@ -29,6 +31,7 @@ from recording.recorder import Recorder, judge
 ROOT = Path(__file__).parents[3]
 BIN = Path(sys.executable).parent
 GROUP = "mastercontrol.dev/v1alpha1"
+WRITES = ("POST", "PUT", "PATCH", "DELETE", "APPLY")
 
 HANDLERS = """
 import time
@@ -118,6 +121,17 @@ class World:
         }
         command = [str(BIN / "mastercontrol-worker"), "--handlers", handlers]
         return self._start(command, environ, f"worker-{len(self.processes)}")
+
+    def writes(self) -> Counter[tuple[str, str]]:
+        """What the API server has counted until now, from all clients, by resource and subresource."""
+        lines = self.kubectl("get", "--raw", "/metrics").splitlines()
+        text = "\n".join(line for line in lines if line.startswith("apiserver_request_total{"))
+        counted: Counter[tuple[str, str]] = Counter()
+        for family in text_string_to_metric_families(text):
+            for sample in family.samples:
+                if sample.labels["verb"] in WRITES:
+                    counted[sample.labels["resource"], sample.labels["subresource"]] += int(sample.value)
+        return counted
 
     def worker_logs(self) -> list[str]:
         return [path.read_text() for path in self.folder.glob("worker-*.log")]

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import pytest
 
 import all_states
-from integration.operator.conftest import Operator, World, made_world
+from integration.operator.conftest import Operator, World, judged, made_world
 from integration.worker.harness import Network
 from mastercontrol.failpoints import KINDS
 from mastercontrol_worker.failpoints import OF_THE_WORKER, WHEN
@@ -170,6 +170,7 @@ def kept(
     with (
         closing(Network(address.hostname or "127.0.0.1", address.port or 5672)) as network,
         made_world(kubeconfig, amqp_url, management_url, tmp_path_factory.mktemp("failpoints")) as world,
+        judged(world, amqp_url, management_url),
     ):
         yield Stage.build(world, network)
 

@@ -89,11 +89,11 @@ def test_a_map_of_a_thousand_items_writes_less_than_once_a_result_and_stays_smal
     operator = world.operator()
     with wide.watched():
         wide.wait_until_sent()
-        before = writes(world)
+        before = world.writes()
         world.worker("one")
         status = wide.wait_until_done()
     assert_each_item_is_done_once(status)
-    assert writes(world) - before <= ITEMS
+    assert 0 < (world.writes() - before)["mcpjobs", "status"] <= ITEMS
     assert operator.metric('mcp_results_total{reason="applied"}') == ITEMS
     assert wide.largest() < MOST_BYTES
     assert any("packed" in version for version in wide.versions())
@@ -104,11 +104,11 @@ def test_a_parallel_of_fifty_branches_writes_less_than_once_a_result_and_stays_s
     world.operator()
     with wide.watched():
         wide.wait_until_sent()
-        before = writes(world)
+        before = world.writes()
         world.worker("one")
         status = wide.wait_until_done()
     assert [result["branch"] for result in status["output"]] == list(range(BRANCHES))
-    assert writes(world) - before <= BRANCHES
+    assert 0 < (world.writes() - before)["mcpjobs", "status"] <= BRANCHES
     assert wide.largest() < MOST_BYTES
 
 
@@ -129,11 +129,3 @@ def test_the_operator_is_killed_in_the_middle_of_a_map(world: World) -> None:
     assert_each_item_is_done_once(status)
     sequences = [version.get("sequence", 0) for version in wide.versions()]
     assert sequences == sorted(sequences)
-
-
-def writes(world: World) -> int:
-    """Status writes of Jobs that the API server has counted."""
-    wanted = ('resource="mcpjobs"', 'subresource="status"', 'verb="PATCH"')
-    lines = world.kubectl("get", "--raw", "/metrics").splitlines()
-    counted = [line for line in lines if line.startswith("apiserver_request_total{") and all(w in line for w in wanted)]
-    return sum(int(float(line.rpartition(" ")[2])) for line in counted)

@@ -9,24 +9,11 @@ from integration.network import proxied
 from integration.operator.conftest import World
 
 SHORT_LEASE = {"MCP_LEASE_SECONDS": "3", "MCP_RENEW_DEADLINE_SECONDS": "2", "MCP_RETRY_SECONDS": "0.5"}
-WRITES = ("POST", "PUT", "PATCH", "DELETE", "APPLY")
 
 
 def _workers(world: World) -> None:
     for pool in ("one", "two", "three"):
         world.worker(pool)
-
-
-def _writes(world: World) -> dict[str, float]:
-    """All writes that the API server has seen, by resource; the operator is its only client that writes."""
-    counted: dict[str, float] = {}
-    for line in world.kubectl("get", "--raw", "/metrics").splitlines():
-        if not line.startswith("apiserver_request_total{"):
-            continue
-        fields = dict(p.split("=", 1) for p in line[24 : line.index("}")].replace('"', "").split(",") if "=" in p)
-        if fields["verb"] in WRITES:
-            counted[fields["resource"]] = counted.get(fields["resource"], 0) + float(line.rpartition(" ")[2])
-    return counted
 
 
 def test_jobs_go_from_apply_to_done(world: World) -> None:
@@ -44,9 +31,10 @@ def test_a_job_of_k_steps_costs_k_plus_one_writes(world: World) -> None:
     _workers(world)
     world.wait_done(world.jobs(1), 60)
     world.wait("a settled operator", 30, operator.ready)
-    before = _writes(world)["mcpjobs"]
+    before = world.writes()
     world.wait_done(world.jobs(25), 60)
-    assert _writes(world)["mcpjobs"] - before == 25 * (1 + 3 + 1)
+    made = world.writes() - before
+    assert (made["mcpjobs", ""], made["mcpjobs", "status"]) == (25, 25 * (3 + 1))
 
 
 def test_an_idle_operator_writes_nothing_but_its_lease(world: World) -> None:
@@ -55,11 +43,9 @@ def test_an_idle_operator_writes_nothing_but_its_lease(world: World) -> None:
     world.wait_done(world.jobs(3), 60)
     world.wait("a settled operator", 30, operator.ready)
     time.sleep(8)
-    before = _writes(world)
+    before = world.writes()
     time.sleep(20)
-    after = _writes(world)
-    changed = {r for r in after if after[r] != before.get(r, 0)}
-    assert changed == {"leases"}
+    assert set(world.writes() - before) == {("leases", "")}
 
 
 def test_the_operator_killed_in_the_middle_leaves_no_job_behind(world: World) -> None:
