@@ -155,8 +155,11 @@ class Job:
     def judge_dispatches(self, *, ordered: bool) -> None:
         """Nothing but its first steps is sent before the write that makes it due.
 
-        What a job that never began was sent, or one that began otherwise, was its first step at the time.
+        What a job that never began was sent, or one that began otherwise, was its first step at the time. One that
+        begins with branches has several first steps.
         """
+        if self.sequence == 1 and self.ended:
+            return  # its end is all that it ever came to
         for t, dispatch in self.early:
             first = self.first_sequence
             seq = _sequence(dispatch)

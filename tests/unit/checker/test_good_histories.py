@@ -207,6 +207,17 @@ def a_job_is_cancelled_before_it_began() -> History:
     return found
 
 
+def a_job_of_two_branches_is_cancelled_before_it_began() -> History:
+    blocks = [{"states": [{"name": name, "pool": "p"}]} for name in ("left", "right")]
+    found = History([{"name": "fan", "type": "Parallel", "branches": blocks}])
+    found.create()
+    found.send("u:2:1", "u:3:1")  # and the write that would have said so was refused
+    found.add("cancel", job="u")
+    found.commit("1 Cancelled Cancelled")
+    found.rest("u:2:1", "u:3:1")
+    return found
+
+
 def a_job_is_deleted() -> History:
     found = History()
     found.create()
@@ -277,6 +288,7 @@ STORIES: tuple[Story, ...] = (
     a_branch_that_failed_is_skipped,
     a_job_begins_anew,
     a_job_is_cancelled_before_it_began,
+    a_job_of_two_branches_is_cancelled_before_it_began,
     a_job_is_deleted,
     jobs_wait_for_what_will_come,
     what_was_sent_is_seen_after_what_came_of_it,
