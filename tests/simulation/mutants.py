@@ -223,6 +223,8 @@ EMPHASIS: Final[dict[str, Emphasis]] = {
     "fence_by_step_name": _with(Fault.ZOMBIE, Fault.API_LATE),
     "the_cause_of_an_entry_is_ignored": _with(Fault.OPERATOR_CRASH, workflows=_AT_ONCE),
     "a_state_has_the_number_of_the_latest_transition": _with(Fault.OPERATOR_CRASH, workflows=("beside",), bad=0),
+    "the_siblings_of_a_failed_branch_are_not_dropped": _with(workflows=("raced",), bad=5),
+    "what_waits_in_a_dropped_branch_is_not_dropped": _with(workflows=("raced",), bad=1),
     "no_republish_on_a_failed_cause": _with(Fault.OPERATOR_CRASH, workflows=("caught",), bad=5),
     "what_an_operation_made_due_is_sent_in_the_same_turn": _RETRY,
     "an_operation_is_not_counted_by_the_write_that_does_it": _RETRY,

@@ -103,6 +103,40 @@ WRITTEN: Final[dict[str, Raw]] = {
         ],
         "onExit": {"states": [_task("tidy")]},
     },
+    # What runs beside a branch that fails has to go: with a worker, before its time, or not even begun.
+    "raced": {
+        "states": [
+            {
+                "name": "race",
+                "type": "Parallel",
+                "catch": [{"errors": ["States.ALL"], "next": "mend"}],
+                "branches": [
+                    {"states": [_task("x", retry={"limit": 0})]},
+                    {"states": [_task("y"), _task("y2", "q")]},
+                    {"states": [{"name": "pause", "type": "Wait", "seconds": 2}, _task("z")]},
+                ],
+            },
+            _task("mend", "q"),
+            {
+                "name": "scan",
+                "type": "Map",
+                "items": "${job.input.list}",
+                "catch": [{"errors": ["Stop"], "next": "last"}],
+                "states": [
+                    {
+                        "name": "which",
+                        "type": "Choice",
+                        "choices": [{"when": "input == 1", "next": "stop"}],
+                        "default": "go",
+                    },
+                    {"name": "go", "type": "Pass"},
+                    _task("v", end=True),
+                    {"name": "stop", "type": "Fail", "code": "Stop"},
+                ],
+            },
+            _task("last"),
+        ]
+    },
     "reports": {"states": [_task("a", heartbeatSeconds=3), _task("b", "q", heartbeatSeconds=5)]},
     "limited": {"concurrency": {"limit": 1}, "states": [_task("a"), _task("b", "q")]},
 }

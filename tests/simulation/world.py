@@ -22,6 +22,7 @@ from typing import Any, Final
 import pytest
 
 import mastercontrol_worker.worker
+from checker.check import check as judge
 from mastercontrol.engine import definitions
 from mastercontrol.workflow.checked import check
 from mastercontrol_worker.backoff import Backoff
@@ -261,6 +262,8 @@ class World:
         dead = len(self.broker.disk.dead_results)
         self.log(Kind.REST, "simulation", steps=steps, results=results, dead=dead)
         self.history.verdict()
+        for broken in judge(self.log.events).faults:
+            self.violation(str(broken))
         if steps or results:
             self.violation(f"messages are left: steps {steps}, results {results}")
         for fault in self._remembered():
