@@ -179,7 +179,8 @@ class Api:
         if base is not None and base < self.known.get(uid, 0) and not self.process.stood_still:
             text = f"writes on sequence {base} of {name}, and was told that it wrote {self.known[uid]}"
             self.world.violation(f"{self.process} {text}")
-        after = await self._write("patch", lambda: self.server.patch_status(namespace, name, patch, self.process.name))
+        where = "begin" if base is None else "patch"
+        after = await self._write(where, lambda: self.server.patch_status(namespace, name, patch, self.process.name))
         self.known[after["metadata"]["uid"]] = after["status"]["sequence"]
         return after
 

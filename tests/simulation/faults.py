@@ -66,6 +66,7 @@ API_WRITES: Final = (
     Fault.CONFLICT,
     Fault.UNPROCESSABLE,
 )
+API_HELD_UP: Final = (Fault.API_TIMEOUT, Fault.API_TIMEOUT_WRITTEN, Fault.API_LATE)
 PUBLISHES: Final = (Fault.NACK, Fault.PUBLISH_LOST, Fault.CONFIRM_LOST, Fault.CONFIRM_LATE, Fault.PUBLISH_LATE)
 DEATHS: Final[tuple[Fault, ...]] = (Fault.OPERATOR_CRASH, Fault.ZOMBIE, Fault.WORKER_CRASH)
 CALLS: Final = frozenset({*API_WRITES, *PUBLISHES, *DEATHS, Fault.RESULT_UNCONFIRMED, Fault.SLOW_STEP})
@@ -73,6 +74,9 @@ INCIDENTS: Final = tuple(fault for fault in Fault if fault not in CALLS) + DEATH
 
 FOCUSED: Final = 0.5
 """The share of runs that have few faults and these often."""
+
+BESIDE: Final = (0, 0, 2, 4)
+"""How many other faults a run may have beside those that it is to have in any case: they spoil each other's stories."""
 
 SPARED: Final = 0.7
 """How often something else strikes by itself than a death: deaths strike at calls as well, where they tell more."""
@@ -82,11 +86,12 @@ WORKER_DEATHS: Final = 2
 
 
 WEIGHTS: Final = {
-    "get lease": 0.05,
-    "patch lease": 0.05,
-    "create lease": 0.05,
+    "get lease": 0.01,
+    "patch lease": 0.01,
+    "create lease": 0.01,
     "list": 0.3,
     "load epoch": 0.3,
+    "replace epoch": 0.3,
     "publish": 2.0,
 }
 
@@ -94,6 +99,13 @@ WEIGHTS: Final = {
 def weight(where: str) -> float:
     """How likely something goes wrong at a call, against others: most is in hand at a publish, least at the Lease."""
     return WEIGHTS.get(where, 1.0)
+
+
+DEADLY_CALLS: Final = ("begin", "patch", "publish", "result")
+"""Half of the runs have one call at which processes die, and they die nowhere else: all else gets through."""
+
+DEADLY: Final = 3.0
+"""How many times likelier they die there."""
 
 
 @dataclass(frozen=True)
@@ -115,14 +127,21 @@ class Faults:
         self._dice = dice
         self.count: Counter[str] = Counter()
         self.healed = False
+        self.deadly = dice.choice(DEADLY_CALLS) if dice.random() < 0.5 else None
         if dice.random() < FOCUSED or emphasis.faults:
-            some = dice.randint(1, 4)
+            some = dice.choice(BESIDE) if emphasis.faults else dice.randint(1, 4)
             self._rate, self._death_rate = dice.choice((0.05, 0.15)), dice.choice((0.03, 0.1))
             self.enabled = frozenset(dice.sample(list(Fault), some)) | emphasis.faults
         else:
             share = dice.choice((0.1, 0.3, 0.5, 1.0))
             self._rate, self._death_rate = dice.choice((0.01, 0.03, 0.1)), dice.choice((0.005, 0.02, 0.06))
             self.enabled = frozenset(fault for fault in Fault if dice.random() < share) | emphasis.faults
+
+    def deadliness(self, where: str) -> float:
+        """How likely a process dies at a call, against other calls."""
+        if self.deadly is None:
+            return weight(where)
+        return DEADLY if where == self.deadly else 0.0
 
     def strike(self, *kinds: Fault, weight: float = 1.0) -> Fault | None:
         """Which of these happens at this call, if one does. `weight`: how many times likelier than elsewhere."""
@@ -139,6 +158,8 @@ class Faults:
     def incident(self) -> Fault | None:
         """One of those that happen by themselves; not counted yet, as it may find nothing that it could strike."""
         possible = [kind for kind in INCIDENTS if kind in self.enabled]
+        if self.deadly is not None:
+            possible = [kind for kind in possible if kind not in DEATHS]
         others = [kind for kind in possible if kind not in DEATHS]
         if others and self._dice.random() < SPARED:
             possible = others

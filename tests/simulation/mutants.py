@@ -213,7 +213,7 @@ _RETRY: Final = _with(Fault.RETRY, Fault.OPERATOR_CRASH, workflows=("chain", "ca
 EMPHASIS: Final[dict[str, Emphasis]] = {
     "no_epoch": _with(Fault.BROKER_WIPE),
     "the_epoch_of_now_stamped_in_the_commit": _with(
-        Fault.BROKER_WIPE, Fault.OPERATOR_CRASH, Fault.API_TIMEOUT, workflows=("chain", "each"), bad=0
+        Fault.BROKER_WIPE, Fault.OPERATOR_CRASH, Fault.API_TIMEOUT, workflows=("chain",), bad=0
     ),
     "the_epoch_of_one_result_is_taken_for_all_that_is_out": _with(
         Fault.BROKER_WIPE, Fault.API_TIMEOUT, workflows=_AT_ONCE, bad=0
@@ -240,12 +240,3 @@ EMPHASIS: Final[dict[str, Emphasis]] = {
     "a_child_is_marked_before_it_is_created": _with(Fault.OPERATOR_CRASH, workflows=("parent",)),
 }
 """What a variant breaks under, where that is known: each of its runs has it."""
-
-NOT_YET: Final = frozenset(
-    {
-        "the_epoch_of_now_stamped_in_the_commit",
-        "the_siblings_of_a_failed_branch_are_not_dropped",
-        "what_waits_in_a_dropped_branch_is_not_dropped",
-    }
-)
-"""Those that dice do not find within the gate's schedules; the stories of `unit.engine.test_mutants` catch them."""

@@ -11,8 +11,9 @@ from mastercontrol.api.names import Phase
 from mastercontrol.engine.ports import Gone
 from mastercontrol.memory.queues import Message
 from mastercontrol.memory.store import JOB, POOL
+from simulation.api import TIMEOUT_SECONDS
 from simulation.events import Kind
-from simulation.faults import Fault
+from simulation.faults import API_HELD_UP, Fault
 from simulation.history import Tracked
 from simulation.operators import KINDS
 from simulation.workload import NAMESPACE, POOLS, pool_object
@@ -24,6 +25,17 @@ if TYPE_CHECKING:
 MOST_INCIDENTS: Final = 60
 GAPS: Final = (0.5, 2.0, 6.0)
 """Seconds between two incidents, on average."""
+FOLLOWS: Final = 0.5
+"""The share of runs in which things strike while a write is held up. A wipe strikes at no other moment there: it has
+all sent again, so a second one hides what the first has spoilt."""
+FOLLOWED: Final = 0.9
+"""How likely something strikes while a write is held up in such a run."""
+DOOMED: Final = 0.7
+"""How likely the writer dies as soon as its next write has got through."""
+CALM: Final = (20, 15.0)
+"""Incidents of such a run at most, and the seconds between two: no more, or they spoil what is being held up."""
+OUTAGES: Final = (0.5, 2.0, 10.0)
+"""Seconds that an outage takes at most. One that strikes while a write is held up is over before the write is."""
 LONGER_SECONDS: Final = 30.0
 STOPS_EARLY: Final = 0.3
 """How likely it is that nothing more happens once all Jobs have ended: to be asked at each incident."""
@@ -41,6 +53,11 @@ class Nemesis:
         self.world = world
         self.incidents = world.dice.randrange(MOST_INCIDENTS)
         self.gap = world.dice.choice(GAPS)
+        self._is_short = False
+        self.follows = bool(world.faults.enabled & set(API_HELD_UP)) and world.dice.random() < FOLLOWS
+        self._doomed: set[str] = set()
+        if self.follows:
+            self.incidents, self.gap = min(self.incidents, CALM[0]), CALM[1]
         self._does: dict[Fault, Callable[[], bool]] = {
             Fault.OPERATOR_CRASH: self._crash_operator,
             Fault.ZOMBIE: self._freeze_operator,
@@ -70,13 +87,42 @@ class Nemesis:
             await asyncio.sleep(dice.expovariate(1 / self.gap))
             if world.all_submitted and not world.history.open_jobs() and dice.random() < STOPS_EARLY:
                 return
-            fault = world.faults.incident()
-            if fault is not None and self._does[fault]():
-                world.faults.count[fault] += 1
-                world.note_fault(fault, "", "simulation")
+            self._strike()
         end = world.loop.time() + LONGER_SECONDS
         while world.history.open_jobs() and world.loop.time() < end:  # noqa: ASYNC110  # time costs nothing here
             await asyncio.sleep(1)
+
+    def _strike(self) -> None:
+        world = self.world
+        fault = world.faults.incident()
+        if fault is not None and self._does[fault]():
+            world.faults.count[fault] += 1
+            world.note_fault(fault, "", "simulation")
+
+    def follow(self, fault: Fault, where: str, actor: str) -> None:
+        """A call went wrong. Who waits for the answer to a write still holds what it is about.
+
+        So something may strike meanwhile; and the writer may die as soon as its next write has got through.
+        """
+        if not self.follows or where != "patch" or fault not in API_HELD_UP:
+            return
+        if self.world.dice.random() < FOLLOWED:
+            self.world.later(self.world.dice.random(), self._strike_shortly)
+        if Fault.OPERATOR_CRASH in self.world.faults.enabled and self.world.dice.random() < DOOMED:
+            self.world.later(TIMEOUT_SECONDS, self._doomed.add, actor)
+
+    def dooms(self, actor: str, where: str) -> bool:
+        """Whether a process is to die of this call, as its write before was held up."""
+        if where != "patch" or actor not in self._doomed or self.world.faults.healed:
+            return False
+        self._doomed.discard(actor)
+        self.world.faults.count[Fault.OPERATOR_CRASH] += 1
+        return True
+
+    def _strike_shortly(self) -> None:
+        self._is_short = True
+        self._strike()
+        self._is_short = False
 
     def heal(self) -> None:
         """All is as it should be, and what people asked for can come to an end."""
@@ -96,7 +142,8 @@ class Nemesis:
 
     def _later(self, act: Callable[..., object], *args: Any) -> None:
         """Soon, or within ten seconds."""
-        self.world.later(self.world.dice.random() * self.world.dice.choice((0.5, 2, 10)), act, *args)
+        seconds = self.world.dice.random() * self.world.dice.choice(OUTAGES[:1] if self._is_short else OUTAGES)
+        self.world.later(seconds, act, *args)
 
     # -- processes
 
@@ -159,7 +206,8 @@ class Nemesis:
         return True
 
     def _wipe_broker(self) -> bool:
-        if not self._restart_broker():
+        spared = self.follows and not self._is_short
+        if spared or not self._restart_broker():
             return False
         self.world.broker.wipe()
         return True

@@ -100,10 +100,17 @@ def search(first_seed: int, seconds: float, processes: int = PROCESSES) -> Repor
 
 
 def look_at_mutant(name: str, seeds: Iterable[int]) -> Report:
-    """Runs of one broken variant in this process."""
+    """Runs of one broken variant in this process. What it is found by must hold where nothing is broken."""
+    emphasis = EMPHASIS.get(name, NO_EMPHASIS)
     with pytest.MonkeyPatch.context() as patch:
         MUTANTS[name](patch)
-        return look(seeds, emphasis=EMPHASIS.get(name, NO_EMPHASIS))
+        report = look(seeds, emphasis=emphasis)
+    if report.failed is not None:
+        seed = report.failed[0]
+        unbroken = explore(seed, emphasis).violations
+        if unbroken:
+            report.failed = seed, (f"{OWN_FAULT}: it does not hold without the variant either: {unbroken[0]}",)
+    return report
 
 
 def search_mutants(

@@ -11,7 +11,7 @@ import sys
 
 from simulation.__main__ import line, why
 from simulation.faults import Fault
-from simulation.mutants import MUTANTS, NOT_YET
+from simulation.mutants import MUTANTS
 from simulation.search import SCHEDULES, proof, search, search_mutants
 from simulation.world import explore
 
@@ -55,7 +55,7 @@ def test_no_schedule_breaks_the_protocol() -> None:
 
 def test_each_broken_protocol_is_found() -> None:
     missed = []
-    for name, report in search_mutants([name for name in MUTANTS if name not in NOT_YET], FIRST_SEED, SCHEDULES):
+    for name, report in search_mutants(MUTANTS, FIRST_SEED, SCHEDULES):
         print(line(name, report))
         if proof(report) is None:
             missed.append(name)

@@ -29,7 +29,7 @@ from mastercontrol_worker.backoff import Backoff
 from mastercontrol_worker.contract import Failed, StepMessage, Succeeded
 from simulation import api, broker
 from simulation.events import Kind, Log
-from simulation.faults import NO_EMPHASIS, Emphasis, Fault, Faults, weight
+from simulation.faults import NO_EMPHASIS, Emphasis, Fault, Faults
 from simulation.history import History
 from simulation.loop import Process, Stuck, new_loop
 from simulation.nemesis import Nemesis
@@ -126,6 +126,7 @@ class World:
 
     def note_fault(self, fault: Fault, where: str, actor: str) -> None:
         self.log(Kind.FAULT, actor, fault=fault.value, where=where)
+        self.nemesis.follow(fault, where, actor)
 
     def log_connected(self, process: Process, epoch: str) -> None:
         self.log(Kind.CONNECTED, process.name, epoch=epoch)
@@ -162,9 +163,12 @@ class World:
 
     def strike_process(self, process: Process, where: str) -> Death:
         """Whether a process dies at this call, or stands still there."""
+        if self.nemesis.dooms(process.name, where):
+            self.note_fault(Fault.OPERATOR_CRASH, where, process.name)
+            return Death(after=True)
         is_worker = process.name.startswith("worker")
         kinds = (Fault.WORKER_CRASH,) if is_worker else (Fault.OPERATOR_CRASH, Fault.ZOMBIE)
-        fault = self.faults.strike(*kinds, weight=weight(where))
+        fault = self.faults.strike(*kinds, weight=self.faults.deadliness(where))
         if fault is None:
             return SURVIVES
         self.note_fault(fault, where, process.name)
