@@ -217,7 +217,7 @@ class _Turn(Answers, Timing, Bounds):
 
     def _never(self, code: str, text: str) -> None:
         """The job ends before it began."""
-        self._give_up(StepError(code, text, retryable=False), None)
+        self._give_up(StepError(code, text), None)
 
     # -- child Jobs
 

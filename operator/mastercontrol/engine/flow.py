@@ -51,10 +51,10 @@ class Flow(Entering):
         self._done(entry.path, self.scopes.input(entry.path), passes=True, entry=entry)
         self._run()
 
-    def fail(self, entry: ActiveStep, error: StepError, worker: str = "", *, of_task: bool = True) -> None:
-        """A step, a wait or a signal failed."""
+    def fail(self, entry: ActiveStep, error: StepError, worker: str = "") -> None:
+        """A step, a signal or a child Job failed."""
         self._cause = entry.seq
-        self._failed(entry.path, error, entry=entry, worker=worker, of_task=of_task)
+        self._failed(entry.path, error, entry=entry, worker=worker, of_task=True)
         self._run()
 
     def again(self, entry: ActiveStep) -> None:
@@ -124,7 +124,7 @@ class Flow(Entering):
         *,
         entry: ActiveStep | None = None,
         worker: str = "",
-        of_task: bool = True,
+        of_task: bool,
     ) -> None:
         state = self.definition.find(path)
         retry: tuple[RetryRule, ...] = getattr(state, "retry", ())

@@ -90,7 +90,7 @@ class Track(ABC):
         *,
         entry: ActiveStep | None = None,
         worker: str = "",
-        of_task: bool = True,
+        of_task: bool,
     ) -> None: ...
 
     # -- bookkeeping
