@@ -199,3 +199,4 @@ def test_a_trigger_that_the_machine_refuses_is_a_refused_result_and_no_crash() -
     assert decision.verdicts == (ResultReason.STALE,)
     assert decision.status is None
     assert [n.reason for n in decision.notes] == [Reason.MACHINE_REFUSED]
+    assert "Done" in decision.notes[0].message

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from mastercontrol.api.names import ConditionType, Phase, Reason, ResultReason
+from mastercontrol.api.status import JobError
 from mastercontrol.engine.beginning import would_begin
 from mastercontrol.engine.facts import Facts, Kept, Missing, Note
 from mastercontrol.engine.places import Admitted, Held, NoKey, Place, RejectedBy, Replaced
@@ -137,6 +138,7 @@ def test_a_replaced_job_is_cancelled_and_says_by_whom() -> None:
     assert run.ending == ("Cancelled", "Replaced")
     assert run.status.phase is Phase.CANCELLED
     assert run.status.message == "order-2 takes its place (limit 1)"
+    assert run.status.error == JobError("Replaced", "order-2 takes its place (limit 1)", "a")
     assert decision.verdicts == (ResultReason.STALE,)
     assert decision.notes == (Note(Reason.REPLACED, "order-2 takes its place (limit 1)"),)
 

@@ -72,6 +72,20 @@ def test_an_attempt_without_a_wait_is_not_published_in_the_turn_that_creates_it_
     assert ids(run.wake(), first=True) == ["2:2"]
 
 
+def test_the_history_tells_which_worker_failed() -> None:
+    run = retrying(2)
+    run.turn(failure(1))
+    assert run.at("a").tried == (), "with one rule, the attempt says it all"
+    run.wake()
+    run.turn(failure(2, 2))
+    lines = [(line.attempt, line.worker) for line in run.status.history]
+    assert lines == [(None, None), (1, "worker-1"), (2, "worker-1")]
+    assert [note.message for note in run.notes] == [
+        "a, attempt 1: Broken: no; 2 more to be made",
+        "a, attempt 2: Broken: no; 1 more to be made",
+    ]
+
+
 def test_retries_count_in_the_sequence_and_stand_in_the_history() -> None:
     run = retrying()
     run.turn(failure(1, message="the disk is full"))

@@ -88,6 +88,7 @@ def test_an_early_result_of_a_job_that_was_suspended_meanwhile_is_not_lost() -> 
     run = Run("a", "b", suspend=True)
     assert run.turn(ok(1)).verdicts == (Kept(),)
     assert run.status.phase is Phase.SUSPENDED
+    assert run.status.message == "spec.suspend is set: what runs finishes, nothing new starts"
     assert run.turn(ok(1)).verdicts == (ResultReason.APPLIED,)
     assert run.status.state == "InProgress.b"
     assert run.sent == []
@@ -159,6 +160,13 @@ def test_a_suspended_job_can_be_cancelled() -> None:
     run.change(suspend=True).turn()
     run.change(cancel=True).turn()
     assert run.status.phase is Phase.CANCELLED
+
+
+def test_a_job_that_was_not_suspended_is_cancelled_without_being_resumed() -> None:
+    run = Run("a", "b").begun()
+    run.later(5).change(cancel=True).turn()
+    assert run.condition(ConditionType.SUSPENDED) is None
+    assert run.status.start_time == NOW
 
 
 @pytest.mark.parametrize("change", [{"cancel": True}, {"suspend": True}, {"active_deadline_seconds": 1}])

@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from mastercontrol.api.names import Reason, ResultReason
+from mastercontrol.api.status import HistoryEntry
 from mastercontrol.engine.facts import Missing, Result
-from unit.engine.builders import UID, Run, failure, ids, ok, task
+from unit.engine.builders import NOW, UID, Run, failure, ids, ok, task
 
 
 def at_second_step() -> Run:
@@ -185,6 +186,16 @@ def test_a_success_of_a_job_whose_revision_is_gone_fails_it_with_that_reason() -
     assert run.turn(ok(1)).verdicts == (ResultReason.APPLIED,)
     assert run.status.error is not None
     assert (run.status.state, run.status.error.code) == ("Failed", "UnknownWorkflow")
+
+
+def test_the_history_of_a_job_whose_revision_is_gone_tells_which_answer_ended_it() -> None:
+    run = Run("a", "b").begun()
+    run.definition = Missing(Reason.UNKNOWN_WORKFLOW, "the revision is gone")
+    run.turn(replace(ok(1), worker="w" * 300))
+    assert run.status.history[-1] == HistoryEntry(
+        2, NOW, "Failed", "UnknownWorkflow", 1, "the revision is gone", "w" * 253
+    )
+    assert run.status.resumable == ("a",)
 
 
 def test_a_result_that_answers_another_step_is_foreign_and_moves_nothing() -> None:

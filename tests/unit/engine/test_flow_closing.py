@@ -6,6 +6,7 @@ from typing import Any
 
 from mastercontrol.api.names import ConditionType, Phase, Reason, ResultReason
 from mastercontrol.api.operation import Operation, OperationType
+from mastercontrol.api.status import JobError
 from mastercontrol.engine.facts import Limits
 from unit.engine.builders import Raw, Run, catching, each, ok, parallel, retrying, seconds, state, step, written
 
@@ -44,6 +45,18 @@ def test_on_exit_runs_after_the_last_state_and_the_job_is_done_after_it() -> Non
     assert run.ending == ("Done", "out")
 
 
+def test_the_history_tells_which_attempt_led_to_the_closing() -> None:
+    run = closing(step("a") | {"retry": retrying(1, 5)}, on_exit=[step("tidy")])
+    run.broken("a")
+    run.wake()
+    run.done("a")
+    lines = [(line.state, line.reason, line.attempt, line.worker) for line in run.status.history[2:]]
+    assert lines == [
+        ("InProgress.onExit", "StepSucceeded", 2, "worker-1"),
+        ("InProgress.onExit.tidy", "Started", None, None),
+    ]
+
+
 def test_on_exit_costs_one_write_for_each_of_its_steps() -> None:
     run = closing(step("a"), on_exit=[step("tidy"), step("tell")])
     for path in ("a", "onExit.tidy", "onExit.tell"):
@@ -69,6 +82,10 @@ def test_on_exit_runs_when_the_user_cancels() -> None:
     late = run.result("a")
     run.change(cancel=True).turn()
     assert run.paths == ["onExit.tidy"]
+    assert [(line.state, line.reason, line.message) for line in run.status.history[1:]] == [
+        ("InProgress.onExit", "Cancelled", "spec.cancel was set"),
+        ("InProgress.onExit.tidy", "Started", None),
+    ]
     assert run.steps == ["a"]  # what no result made due is committed before it is sent
     run.wake()
     assert run.message("onExit.tidy").input["phase"] == "Cancelled"
@@ -137,6 +154,7 @@ def test_a_job_whose_clean_up_fails_did_not_succeed() -> None:
     run.done("a", "out")
     run.broken("onExit.tidy", "Stuck")
     assert run.ending == ("Failed", "Stuck")
+    assert run.status.error == JobError("Stuck", "no", "onExit")
     assert "clean-up failed: onExit (onExit): Stuck: no" in (run.status.message or "")
     assert Reason.CLEAN_UP_FAILED in [note.reason for note in run.notes]
 
@@ -316,6 +334,14 @@ def test_a_compensation_that_fails_does_not_stop_the_others() -> None:
     assert any("Stuck" in note.message for note in run.notes if note.reason is Reason.CLEAN_UP_FAILED)
 
 
+def test_a_compensation_that_fails_is_named_by_the_state_that_it_undoes() -> None:
+    run = trip()
+    run.broken("pay", "Declined")
+    run.done("compensate[1].no-hotel")
+    run.broken("compensate[0].no-flight", "Stuck")
+    assert "clean-up failed: flight (compensate[0]): Stuck: no" in (run.status.message or "")
+
+
 def test_a_caught_failure_undoes_nothing() -> None:
     run = closing(undone("flight", "no-flight"), step("pay", catch=catching("ask")), step("ask"))
     run.done("flight")
@@ -445,16 +471,33 @@ def test_a_clean_up_that_hangs_is_skipped() -> None:
     assert run.ending == ("Done", "out")
 
 
+def test_the_reason_of_a_skip_that_leads_to_the_closing_stands_in_the_history() -> None:
+    run = closing(step("a"), on_exit=[step("tidy")])
+    ask(run, OperationType.SKIP, state="a", reason="it hangs")
+    line = run.status.history[1]
+    assert (line.state, line.reason, line.message) == ("InProgress.onExit", "Skipped", "it hangs")
+
+
 def test_a_job_that_is_cancelled_and_told_to_skip_closes_first() -> None:
     run = closing(step("a"), step("b"), on_exit=[step("tidy")])
     run.change(cancel=True)
     ask(run, OperationType.SKIP, state="a")
     assert run.paths == ["onExit.tidy"]
+    assert run.status.operations_taken == 0, "that has a turn of its own"
     run.wake()
     assert "the job is not in 'a'" in run.notes[-1].message
     run.wake()
     run.done("onExit.tidy")
     assert run.status.phase is Phase.CANCELLED
+
+
+def test_a_job_that_is_cancelled_and_has_nothing_to_close_refuses_an_operation_in_the_same_write() -> None:
+    run = closing(step("a"), step("b"))
+    run.change(cancel=True)
+    ask(run, OperationType.SKIP, state="a")
+    assert run.status.phase is Phase.CANCELLED
+    assert run.status.operations_taken == 1
+    assert run.writes == 2
 
 
 # -- deaths

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mastercontrol.api.names import ResultReason
-from unit.engine.builders import EPOCH, UID, Run, catching, each, failure, ids, ok, parallel, state, step
+from unit.engine.builders import EPOCH, UID, Run, catching, each, failure, ids, ok, parallel, retrying, state, step
 
 
 def fan_of(size: int) -> Run:
@@ -79,6 +79,17 @@ def test_a_failed_result_that_comes_again_does_not_send_the_next_attempt() -> No
     run.wake()
     assert run.message("a").attempt == 2
     assert run.turn(cause).verdicts == (ResultReason.STALE,)
+
+
+def test_what_a_back_off_made_due_has_no_result_as_its_cause() -> None:
+    run = Run.of(step("a"), parallel("fan", [step("x")], [step("y")], retry=retrying(1, 5)))
+    first = run.result("a")
+    run.turn(first)
+    run.broken("fan[0].x")
+    run.wake()
+    run.wake()
+    assert run.steps == ["a", "x", "y", "x", "y"]
+    assert run.turn(first).verdicts == (ResultReason.STALE,)
 
 
 def test_the_beginning_sends_all_first_steps_before_its_write() -> None:

@@ -47,6 +47,13 @@ def test_each_rule_counts_its_own_failures() -> None:
     assert run.ending == ("Failed", "A")
 
 
+def test_one_rule_and_the_general_limit_beside_it_are_counted_each_by_itself() -> None:
+    run = Run.of(step("a") | {"retry": {"rules": [rule("A", limit=1)], **retrying(1, 0)}})
+    again(again(run, "A"), "B")
+    again(run, "A")
+    assert run.ending == ("Failed", "A")
+
+
 def test_the_wait_grows_with_the_failures_of_its_own_rule() -> None:
     run = ruled(rule("A", seconds=1), rule("B", seconds=1))
     again(again(run, "A"), "A")
@@ -134,6 +141,20 @@ def test_without_an_error_there_is_none_in_scope() -> None:
     assert Run.of(state("Pass", "p", output="${error}")).ending == ("Done", None)
 
 
+def test_the_history_tells_what_was_caught_and_who_failed() -> None:
+    run = Run.of(step("a", catch=catching("h"), end=True), step("h"))
+    run.broken("a", "Lost")
+    line = run.status.history[-1]
+    assert (line.state, line.reason, line.attempt, line.message) == ("InProgress.h", "Lost", 1, "no")
+    assert line.worker == "worker-1"
+
+
+def test_a_state_that_is_never_sent_fails_in_its_first_attempt() -> None:
+    run = Run.of(step("a", input="${input.nope}", catch=catching("h"), end=True), step("h"))
+    assert run.notes[0].message.startswith("a, attempt 1: States.QueryEvaluationError: ")
+    assert run.status.history[1].worker is None
+
+
 def test_a_handler_is_sent_with_the_result_that_failed() -> None:
     run = Run.of(step("a", catch=catching("h"), end=True), step("h"))
     writes = run.writes
@@ -201,15 +222,29 @@ def test_an_expression_without_a_value_can_be_caught(part: Raw, name: str) -> No
     assert run.paths == ["h"], "another attempt would not help"
 
 
-def test_an_expression_without_a_value_is_no_failed_task() -> None:
-    run = Run.of(step("a", input="${input.nope}", catch=catching("h", "States.TaskFailed"), end=True), step("h"))
+@pytest.mark.parametrize("part", [{"input": "${input.nope}"}, {"output": "${result.nope}"}])
+def test_an_expression_without_a_value_is_no_failed_task(part: Raw) -> None:
+    run = Run.of(step("a", catch=catching("h", "States.TaskFailed"), end=True, **part), step("h"))
+    if "a" in run.paths:
+        run.done("a", {})
     assert run.ending == ("Failed", "States.QueryEvaluationError")
+    assert "nope" in (run.status.message or "")
+
+
+def test_an_output_without_a_value_is_told_of_the_attempt_that_had_it() -> None:
+    run = Run.of(step("a", output="${result.nope}") | {"retry": retrying(3)})
+    run.broken("a")
+    run.wake()
+    run.done("a", {})
+    assert run.ending == ("Failed", "States.QueryEvaluationError")
+    assert run.status.history[-1].attempt == 2
 
 
 def test_a_wrong_input_of_the_first_state_fails_a_job_that_was_never_sent() -> None:
     run = Run.of(step("a", input="${input.nope}"))
     assert run.ending == ("Failed", "States.QueryEvaluationError")
     assert run.sent == []
+    assert run.status.history[-1].worker is None
 
 
 def test_an_output_that_fails_changes_nothing_before_its_handler() -> None:

@@ -44,6 +44,25 @@ def test_two_branches_that_move_in_one_turn_have_steps_of_different_numbers() ->
     assert run.ending == ("Done", ["for a", "for b"])
 
 
+def test_the_history_counts_each_transition_of_a_branch_once_and_tells_which_attempt_ended_it() -> None:
+    run = Run.of(parallel("fan", [step("a") | {"retry": retrying(1, 5)}], [step("b")]))
+    run.broken("fan[0].a")
+    run.wake()
+    run.done("fan[0].a")
+    run.done("fan[1].b")
+    lines = [(line.seq, line.state, line.attempt) for line in run.status.history]
+    assert lines == [
+        (1, "InProgress.fan", None),
+        (2, "InProgress.fan[0].a", None),
+        (3, "InProgress.fan[1].b", None),
+        (4, "InProgress.fan[0].a", 1),
+        (5, "InProgress.fan[0]", 2),
+        (6, "InProgress.fan[1]", None),
+        (7, "Done", None),
+    ]
+    assert run.status.sequence == 7
+
+
 def test_results_of_several_branches_that_come_together_cost_one_write() -> None:
     run = Run.of(parallel("fan", *([step(f"s{i}")] for i in range(5))))
     results = [run.result(path, path) for path in run.paths]
@@ -58,6 +77,17 @@ def test_a_branch_that_fails_ends_the_others_and_the_job() -> None:
     run.broken("fan[1].b", "Lost")
     assert run.ending == ("Failed", "Lost")
     assert run.status.active == ()
+
+
+def test_the_history_tells_how_a_branch_failed() -> None:
+    run = Run.of(parallel("fan", [step("a")], [step("b")]))
+    run.broken("fan[1].b", "Lost")
+    lines = [(line.seq, line.state, line.reason, line.attempt, line.message) for line in run.status.history]
+    assert lines[3:] == [
+        (4, "InProgress.fan[1].b", "Lost", 1, "no"),
+        (5, "Failed", "Lost", None, "no"),
+    ]
+    assert run.status.history[3].worker == "worker-1"
 
 
 def test_a_late_result_of_a_branch_that_was_ended_is_stale() -> None:
@@ -133,6 +163,25 @@ def test_a_retry_of_the_whole_ends_when_its_limit_is_reached() -> None:
         run.wake()
     run.broken("fan[0].a")
     assert run.ending == ("Failed", "Broken")
+
+
+def test_each_rule_of_a_parallel_counts_its_own_failures() -> None:
+    rules = [{"errors": [name], **retrying(1, 5)} for name in ("A", "B")]
+    run = Run.of(parallel("fan", [step("a")], retry={"rules": rules, "limit": 0}))
+    for code in ("A", "B"):
+        run.broken("fan[0].a", code)
+        run.wake()
+        run.wake()
+    run.broken("fan[0].a", "A")
+    assert run.ending == ("Failed", "A")
+
+
+def test_the_attempt_that_ended_a_job_stands_in_its_last_line() -> None:
+    run = Run.of(step("a") | {"retry": retrying(1, 5)})
+    run.broken("a")
+    run.wake()
+    run.done("a")
+    assert (run.status.history[-1].state, run.status.history[-1].attempt) == ("Done", 2)
 
 
 def test_a_fail_state_in_a_branch_is_retried_by_the_whole() -> None:

@@ -90,6 +90,19 @@ def test_a_signal_that_does_not_come_in_time_can_be_caught() -> None:
     assert run.at("late").deadline is None
 
 
+def test_a_signal_that_does_not_come_in_time_is_no_failed_task() -> None:
+    run = waiting(timeoutSeconds=60, catch=catching("after", "States.TaskFailed"))
+    run.wake()
+    assert run.ending == ("Failed", "Timeout")
+
+
+def test_no_worker_stands_in_the_history_of_what_no_worker_did() -> None:
+    came, late = waiting(), waiting(timeoutSeconds=60)
+    came.change(signals=(APPROVED,)).turn()
+    late.wake()
+    assert [line.worker for run in (came, late) for line in run.status.history] == [None] * 4
+
+
 def test_a_signal_that_came_in_time_counts_though_it_is_seen_late() -> None:
     run = waiting(timeoutSeconds=60)
     run.change(signals=(APPROVED,)).later(61).turn()

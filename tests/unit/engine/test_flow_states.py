@@ -16,6 +16,7 @@ def test_a_job_of_pass_states_is_done_in_one_write() -> None:
     assert run.writes == 1
     assert run.sent == []
     assert [line.state for line in run.status.history] == ["InProgress.a", "InProgress.b", "Done"]
+    assert [line.worker for line in run.status.history] == [None] * 3
 
 
 def test_a_pass_hands_its_input_on() -> None:
@@ -96,6 +97,18 @@ def test_a_wait_does_not_store_what_it_hands_on_again() -> None:
     run = Run.of(state("Wait", "w", seconds=1), step("b"), input={"big": "x" * 1000})
     run.wake()
     assert run.status.scope.is_bare
+
+
+def test_a_wait_whose_output_cannot_be_evaluated_fails_as_its_first_attempt() -> None:
+    run = Run.of(state("Wait", "w", seconds=30, output="${input.nope}"))
+    run.wake()
+    assert run.ending == ("Failed", "States.QueryEvaluationError")
+    assert [(line.state, line.attempt) for line in run.status.history][-1] == ("Failed", 1)
+
+
+def test_a_job_that_begins_with_a_wait_has_nothing_at_a_broker() -> None:
+    run = Run.of(state("Wait", "w", seconds=30), step("b"))
+    assert run.status.broker_epoch is None
 
 
 def test_a_wait_may_end_the_job() -> None:

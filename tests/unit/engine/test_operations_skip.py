@@ -155,6 +155,20 @@ def test_a_state_of_a_branch_is_skipped_and_the_others_go_on() -> None:
     assert run.ending == ("Done", ["A2", "B"])
 
 
+@pytest.mark.parametrize(
+    ("run", "path", "state"),
+    [
+        (Run.of(step("a"), step("b")), "a", "InProgress.b"),
+        (Run.of(step("a")), "a", "Done"),
+        (Run.of(parallel("fan", [step("a")], [step("b")])), "fan[0].a", "InProgress.fan[0]"),
+    ],
+)
+def test_the_reason_of_a_skip_stands_in_the_history_wherever_it_leads(run: Run, path: str, state: str) -> None:
+    run.change(operations=(Operation(OperationType.SKIP, state=path, reason="it hangs"),)).turn()
+    line = run.status.history[-1]
+    assert (line.state, line.reason, line.message) == (state, "Skipped", "it hangs")
+
+
 def test_an_item_is_skipped_and_the_next_one_begins() -> None:
     run = Run.of(each("m", [1, 2, 3], step("a"), maxConcurrency=1))
     skip(run, "m[0].a")
