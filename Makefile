@@ -7,7 +7,7 @@ PYTEST := $(BIN)/pytest
 # A test that hangs must not take the whole run with it.
 PYTEST_OPTIONS ?= --timeout 300
 
-.PHONY: help setup demo test lint format unit model integration simulation simulate replay mutants e2e up down bench bench-fanout chaos lock clean
+.PHONY: help setup demo test lint format unit model integration simulation simulate replay mutants mutation e2e up down bench bench-fanout chaos lock clean
 
 help: ## say what there is
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | column -t -s:
@@ -65,6 +65,21 @@ replay: setup ## one schedule again: SEED=..., and EVENTS=file for what happened
 
 mutants: setup ## how many schedules it takes to find each broken protocol
 	$(SIMULATION) mutants $(if $(SEED),--seed $(SEED)) $(NAMES)
+
+# It has a virtual environment of its own: mutmut brings a dozen packages that nothing else here needs.
+MUTATION := $(or $(MCP_CACHE),.cache)/mutation
+
+$(MUTATION)/.ready: constraints/mutation.txt
+	mkdir -p $(MUTATION)
+	$(PYTHON) -m venv $(MUTATION)/venv
+	$(MUTATION)/venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r constraints/mutation.txt
+	@touch $@
+
+# One module is minutes, all of them are hours; what was judged before is kept. FRESH=1 forgets it,
+# QUICK=1 asks no slow tests.
+mutation: $(MUTATION)/.ready ## change the code in each small way and see a test fail; MODULE=engine/decide or FILES=...
+	PYTHONPATH=tests nice -n 19 $(MUTATION)/venv/bin/python -m mutation --home $(MUTATION)/copy \
+	  $(if $(FRESH),--fresh) $(if $(QUICK),--quick) $(MODULE) $(FILES)
 
 e2e: setup ## tests on a real cluster with the chart, the images and the examples
 	$(PYTEST) --timeout 900 -rP tests/e2e

@@ -1,0 +1,1 @@
+"""Ordinary mutation testing of `engine/` and `workflow/` by mutmut, and the list of the mutants that may survive."""
