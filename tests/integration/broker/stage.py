@@ -19,7 +19,13 @@ from contracts.broker import DEADLINE_SECONDS, Seen, connected_again, eventually
 from integration.broker.proxy import Proxy
 from mastercontrol.broker.adapter import RabbitBroker
 from mastercontrol.engine.ports import StoreUnavailable
-from mastercontrol_worker.contract import HEARTBEATS_ROUTING_KEY, RESULTS_EXCHANGE, RESULTS_ROUTING_KEY, pool_queue
+from mastercontrol_worker.contract import (
+    HEARTBEATS_ROUTING_KEY,
+    RESULTS_EXCHANGE,
+    RESULTS_QUEUE,
+    RESULTS_ROUTING_KEY,
+    pool_queue,
+)
 
 
 class Admin:
@@ -162,9 +168,11 @@ class RealStage:
         await asyncio.to_thread(send)
 
     async def settled(self) -> None:
-        session = self.broker._session()
-        assert session is not None
-        (await session.channel()).close()  # a round trip on the same connection
+        consumer = self.broker._consumer
+        assert consumer is not None
+        channel = consumer._channel
+        # A round trip on the channel of the answers: what comes on another one the broker may do before them.
+        await channel.call(channel.raw.queue_declare, queue=RESULTS_QUEUE, passive=True)
 
     async def restart(self) -> None:
         await self._lose_connections(len(self.seen.lost) + 1)
