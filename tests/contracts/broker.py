@@ -127,14 +127,14 @@ class Stage(Protocol):
         ...
 
 
-async def eventually(condition: Callable[[], object], what: str = "") -> None:
-    """Wait until it holds. What the condition returns is awaited if it can be."""
+async def eventually(condition: Callable[[], object], what: str | Callable[[], str] = "") -> None:
+    """Wait until it holds. What the condition returns is awaited if it can be; `what` is said if it never does."""
     try:
         async with asyncio.timeout(DEADLINE_SECONDS):
             while not await _holds(condition):  # noqa: ASYNC110 - what is waited for has no event of its own
                 await asyncio.sleep(0.01)
     except TimeoutError:
-        pytest.fail(f"still not so after {DEADLINE_SECONDS} s: {what or condition}")
+        pytest.fail(f"still not so after {DEADLINE_SECONDS} s: {what() if callable(what) else what or condition}")
 
 
 async def _holds(condition: Callable[[], object]) -> bool:
@@ -147,7 +147,7 @@ async def connected_again(seen: Seen, times: int) -> None:
 
 
 async def delivered(seen: Seen, times: int) -> None:
-    await eventually(lambda: len(seen.deliveries) == times, f"{times} deliveries")
+    await eventually(lambda: len(seen.deliveries) == times, lambda: f"{times} deliveries, but {seen.ids()}")
 
 
 async def gone(stage: Stage, namespace: str, pool: str) -> None:
