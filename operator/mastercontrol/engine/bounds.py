@@ -38,7 +38,8 @@ class Bounds(Draft):
         if status_bytes(moves.without_rest(self.status)) <= limit and self.status.phase is Phase.FAILED:
             self.status = moves.without_rest(self.status)
             return
-        base = self.was if self.was.sequence else replace(self.status, output=None)
+        # One that ends in the turn in which it begins fails instead of beginning: nothing leads on from its end.
+        base = self.was if self.was.sequence or self.status.ended else self.status
         error = StepError(Reason.STATUS_TOO_LARGE, message, retryable=False)
         if self._close_for_size(base, error):
             return

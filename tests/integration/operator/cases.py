@@ -429,6 +429,12 @@ ERRORS = {
     "nothing catches: an error in a Pass": Case(
         [of("Pass", "a", output="${input.nope}")], error="States.QueryEvaluationError"
     ),
+    "nothing catches: too large for a status before any step": Case(
+        [of("Pass", "a", output=["${input.x}"] * 6)],
+        {"x": "x" * 50_000},
+        error="StatusTooLarge",
+        look=lambda s: [line["state"] for line in s["history"]] == ["Failed"],
+    ),
     "an error in a Pass is caught by the Parallel around it": Case(
         [parallel("fan", [of("Pass", "a", output="${input.nope}")], catch=catching("caught", "States.ALL")), CAUGHT],
         output={"code": "States.QueryEvaluationError", "in": "fan"},
