@@ -8,9 +8,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import pytest
+
 from mastercontrol.engine.acceptance import Acceptance
 from mastercontrol.engine.definitions import Definitions
-from mastercontrol.engine.ports import RawObject
+from mastercontrol.engine.ports import Gone, RawObject
 from unit.engine.fakes import FakeClock, FakePools, FakeWorkflows
 from unit.engine.world import until
 
@@ -23,8 +25,8 @@ class Counting(FakeWorkflows):
         self.writes = 0
 
     async def patch_workflow_status(self, namespace: str, name: str, status: RawObject) -> None:
-        self.writes += 1
         await super().patch_workflow_status(namespace, name, {k: v for k, v in status.items() if v is not None})
+        self.writes += 1
 
 
 @asynccontextmanager
@@ -55,6 +57,7 @@ def invalid(store: Counting) -> dict[str, Any] | None:
 async def test_a_workflow_that_jobs_can_run_is_ready_and_names_its_revision() -> None:
     store = Counting()
     async with acceptance(store) as (made, definitions):
+        store.put("a")
         raw = store.put("a", "b")
         definitions.observe(raw)
         made.observe(raw)
@@ -62,7 +65,10 @@ async def test_a_workflow_that_jobs_can_run_is_ready_and_names_its_revision() ->
     condition = ready(store)
     assert condition is not None
     assert (condition["type"], condition["status"], condition["reason"]) == ("Ready", "True", "Ready")
-    assert store.workflows["shop", "order"]["status"]["revision"] in store.created
+    assert condition["message"] == "jobs can run it"
+    status = store.workflows["shop", "order"]["status"]
+    assert status["revision"] in store.created
+    assert status["observedGeneration"] == condition["observedGeneration"] == raw["metadata"]["generation"]
     assert invalid(store) is None
 
 
@@ -92,6 +98,52 @@ async def test_what_is_said_already_is_not_written_again() -> None:
         await asyncio.sleep(0.01)
     assert store.writes == 1
     assert len(store.created) == reads == 1
+
+
+@pytest.mark.parametrize("state", ["a", {"name": "1", "pool": "p"}], ids=["good", "faulty"])
+async def test_another_operator_does_not_write_again_what_is_said_already(state: Any) -> None:
+    store = Counting()
+    async with acceptance(store) as (made, _):
+        store.put("first")
+        made.observe(store.put(state))
+        await until(lambda: ready(store))
+    async with acceptance(store) as (made, definitions):
+        definitions.observe(store.workflows["shop", "order"])
+        made.observe(store.workflows["shop", "order"])
+        await asyncio.sleep(0.01)
+    assert store.writes == 1
+
+
+async def test_a_workflow_that_nothing_was_said_of_may_go() -> None:
+    store = Counting()
+    async with acceptance(store) as (made, _):
+        made.gone("shop", "other")
+        made.observe(store.put("a"))
+        await until(lambda: ready(store))
+
+
+async def test_a_workflow_that_goes_while_it_is_looked_at_does_not_keep_others_waiting() -> None:
+    class Going(Counting):
+        async def patch_workflow_status(self, namespace: str, name: str, status: RawObject) -> None:
+            if name == "going":
+                raise Gone("going")
+            await super().patch_workflow_status(namespace, name, status)
+
+    store = Going()
+    async with acceptance(store) as (made, _):
+        made.observe(store.put("a", name="going"))
+        made.observe(store.put("a"))
+        await until(lambda: ready(store))
+
+
+async def test_a_workflow_that_is_being_deleted_by_now_is_left_alone() -> None:
+    store = Counting()
+    async with acceptance(store) as (made, definitions):
+        raw = store.put("a")
+        made.observe(raw)
+        definitions.observe({**raw, "metadata": {**raw["metadata"], "deletionTimestamp": "2030-01-01T00:00:00Z"}})
+        await asyncio.sleep(0.01)
+    assert store.writes == 0
 
 
 async def test_a_workflow_that_is_being_deleted_is_left_alone() -> None:
@@ -216,5 +268,37 @@ async def test_what_somebody_else_made_of_the_status_is_put_right() -> None:
         store.workflows["shop", "order"] = raw
         definitions.observe(raw)
         made.observe(raw)
+        await until(lambda: ready(store))
+    assert store.writes == 2
+
+
+async def test_a_status_that_somebody_emptied_is_filled_again() -> None:
+    store = Counting()
+    async with acceptance(store) as (made, definitions):
+        raw = store.put("a")
+        definitions.observe(raw)
+        made.observe(raw)
+        await until(lambda: ready(store))
+        newer = {**raw, "metadata": {**raw["metadata"], "resourceVersion": "9"}, "status": {}}
+        store.workflows["shop", "order"] = newer
+        definitions.observe(newer)
+        made.observe(newer)
+        await until(lambda: ready(store))
+    assert store.writes == 2
+
+
+async def test_another_workflow_of_the_name_is_told_as_well_though_its_version_is_older() -> None:
+    """As after a restore of the cluster's data."""
+    store = Counting()
+    async with acceptance(store) as (made, definitions):
+        raw = store.put("a")
+        raw["metadata"]["resourceVersion"] = "9"
+        definitions.observe(raw)
+        made.observe(raw)
+        await until(lambda: ready(store))
+        restored = {**raw, "metadata": {**raw["metadata"], "uid": "w-2", "resourceVersion": "8"}}
+        store.workflows["shop", "order"] = restored
+        definitions.observe(restored)
+        made.observe(restored)
         await until(lambda: ready(store))
     assert store.writes == 2

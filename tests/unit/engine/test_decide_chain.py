@@ -45,6 +45,7 @@ def test_a_job_that_is_done_says_so_as_a_batch_job_does() -> None:
     assert run.status.completion_time == NOW + seconds(5)
     assert run.status.active == ()
     assert run.status.scope.outputs == {}
+    assert run.status.message is None, "not what it waited for last"
     assert run.last.wake_at is None
 
 
@@ -200,3 +201,11 @@ def test_a_trigger_that_the_machine_refuses_is_a_refused_result_and_no_crash() -
     assert decision.status is None
     assert [n.reason for n in decision.notes] == [Reason.MACHINE_REFUSED]
     assert "Done" in decision.notes[0].message
+
+
+def test_a_result_of_a_state_that_the_job_is_not_in_is_refused() -> None:
+    run = Run("a", "b").begun()
+    run.job = replace(run.job, status=replace(run.status, state="InProgress.b"))
+    assert run.turn(ok(1)).verdicts == (ResultReason.STALE,)
+    assert [n.reason for n in run.notes] == [Reason.MACHINE_REFUSED]
+    assert "a is active while the job is in InProgress.b" in run.notes[0].message

@@ -43,11 +43,25 @@ def test_the_first_heartbeat_is_written_at_once_with_who_and_how_far(run: Run) -
     assert run.sent == run.sent[:1], "and sends nothing"
 
 
+def test_what_a_worker_reports_is_shown_in_its_own_letters(run: Run) -> None:
+    run.beat("load", {"größe": "süß"}).turn()
+    assert run.status.message == 'load is with pool p: {"größe": "süß"}'
+
+
 def test_the_same_heartbeat_is_not_written_twice(run: Run) -> None:
     run.beat("load").turn()
     writes = run.writes
     run.later(5).turn()
     assert run.writes == writes
+
+
+def test_of_one_moment_only_what_says_more_is_written(run: Run) -> None:
+    run.beat("load", 1).turn()
+    writes = run.writes
+    run.beat("load", 1, worker="worker-2").turn()
+    assert run.writes == writes
+    run.beat("load", 2).turn()
+    assert (run.writes, run.at("load").progress) == (writes + 1, 2)
 
 
 def test_a_later_one_waits_for_its_time_and_asks_to_be_looked_at_then(run: Run) -> None:
@@ -140,6 +154,22 @@ def test_silence_counts_from_the_last_heartbeat_and_fails_the_attempt(run: Run) 
     assert run.ending == ("Failed", SILENT)
     assert run.status.error is not None
     assert (run.status.error.message, run.status.history[-1].worker) == ("no heartbeat for 30 s", "worker-1")
+
+
+def test_the_worker_that_was_heard_last_stands_in_the_history_of_a_silence(run: Run) -> None:
+    run.beat("load").turn()
+    run.heard = replace(run.heard, show_from=NOW + seconds(1000))
+    run.later(10).beat("load", worker="worker-2").turn()
+    assert run.at("load").worker == "worker-1", "it is not written yet"
+    run.later(30).turn()
+    assert (run.ending, run.status.history[-1].worker) == (("Failed", SILENT), "worker-2")
+
+
+def test_a_silent_worker_without_a_name_has_none_in_the_history(run: Run) -> None:
+    run.beat("load", worker="").turn()
+    run.known.clear()
+    run.later(30).turn()
+    assert (run.ending, run.status.history[-1].worker) == (("Failed", SILENT), None)
 
 
 def test_a_silent_attempt_is_tried_again_under_another_id_and_its_late_answer_is_stale() -> None:

@@ -13,6 +13,7 @@ from mastercontrol.engine.beginning import would_begin
 from mastercontrol.engine.facts import Facts, Kept, Missing, Note
 from mastercontrol.engine.places import Admitted, Held, NoKey, Place, RejectedBy, Replaced
 from unit.engine.builders import EPOCH, UID, Run, each, ids, ok, state, step, written
+from unit.engine.operating import RETRY, ask, refused
 
 HELD = Held('waits for a place: key "acme" is held by order-0 (limit 1)')
 
@@ -120,6 +121,15 @@ def test_a_rejected_job_fails_and_names_who_runs() -> None:
     assert run.status.message == "ConcurrencyLimit: there is no place: held by order-0 (limit 1)"
     assert [(h.seq, h.state, h.reason) for h in run.status.history] == [(1, "Failed", "ConcurrencyLimit")]
     assert run.condition(ConditionType.FAILED) == (True, "ConcurrencyLimit")
+
+
+def test_a_rejected_job_is_not_retried_while_its_workflow_is_gone_but_created_again() -> None:
+    run = Limited(RejectedBy("no place"))
+    run.turn()
+    assert run.status.history[-1].worker is None, "nobody had anything of it"
+    run.definition = Missing(Reason.UNKNOWN_WORKFLOW, "gone")
+    ask(run, RETRY)
+    assert refused(run).endswith("the job never began; create another Job")
 
 
 def test_a_job_whose_key_cannot_be_told_fails_and_says_why() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from mastercontrol.api.names import ConditionType, Phase, Reason, ResultReason
 from mastercontrol.engine.facts import Kept, Missing
-from unit.engine.builders import EPOCH, NOW, Run, failure, ids, ok, seconds, task
+from unit.engine.builders import EPOCH, NOW, Run, failure, ids, ok, parallel, seconds, step, task
 
 # -- suspend
 
@@ -28,6 +28,14 @@ def test_a_job_that_is_resumed_before_it_began_begins() -> None:
     assert (run.status.state, run.status.phase) == ("InProgress.a", Phase.RUNNING)
     assert run.status.start_time == NOW + seconds(60)
     assert run.condition(ConditionType.SUSPENDED) == (False, "Resumed")
+
+
+def test_a_job_that_is_resumed_before_it_began_is_not_called_suspended_while_it_cannot_begin() -> None:
+    run = Run("a", suspend=True)
+    run.epoch = None
+    run.turn()
+    run.later(60).change(suspend=False).turn()
+    assert (run.status.phase, run.status.message, run.status.start_time) == (Phase.PENDING, None, None)
 
 
 def test_a_suspended_job_does_not_complain_of_what_it_will_need_later() -> None:
@@ -111,6 +119,7 @@ def test_a_job_that_is_cancelled_before_it_begins_never_begins() -> None:
     assert run.sent == []
     assert (run.status.state, run.status.phase, run.status.sequence) == ("Cancelled", Phase.CANCELLED, 1)
     assert run.status.completion_time == NOW
+    assert run.status.history[-1].worker is None
     assert run.condition(ConditionType.FAILED) == (True, "Cancelled")
 
 
@@ -121,6 +130,14 @@ def test_a_job_without_a_workflow_can_be_cancelled() -> None:
     run.change(cancel=True).turn()
     assert run.status.state == "Cancelled"
     assert run.condition(ConditionType.WAITING) is None
+
+
+def test_a_cancelled_job_keeps_nothing_of_what_ran_in_its_blocks() -> None:
+    run = Run.of(parallel("fan", [step("a"), step("b", input="${steps.a.output}")]))
+    run.done("fan[0].a", "kept")
+    assert [scope.path for scope in run.status.scopes] == ["fan[0]"]
+    run.change(cancel=True).turn()
+    assert (run.status.phase, run.status.scopes, run.status.groups) == (Phase.CANCELLED, (), ())
 
 
 def test_a_running_job_whose_revision_is_gone_can_be_cancelled() -> None:
@@ -191,6 +208,7 @@ def test_a_job_that_is_active_for_too_long_fails() -> None:
     assert run.condition(ConditionType.FAILED) == (True, "DeadlineExceeded")
     assert run.status.error is not None
     assert run.status.error.state == "b"
+    assert run.status.history[-1].worker is None
 
 
 def test_a_result_that_ends_the_job_counts_even_when_its_time_is_over() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from mastercontrol.api.names import ConditionType, Phase, Reason, ResultReason
 from mastercontrol.engine.facts import Kept, Missing
-from unit.engine.builders import Run, failure, ids, ok
+from unit.engine.builders import Run, failure, ids, ok, parallel, step
 
 MISSING = [
     Missing(Reason.UNKNOWN_WORKFLOW, "there is no Workflow 'order' in this namespace"),
@@ -113,6 +115,21 @@ def test_a_running_job_whose_revision_is_gone_waits_and_goes_on_when_it_is_back(
     run.definition = definition
     assert ids(run.turn(), first=True) == ["2:2"]
     assert run.condition(ConditionType.WAITING) is None
+
+
+def test_a_step_that_is_late_while_the_revision_is_gone_fails_the_job_and_is_named() -> None:
+    run = Run.of(parallel("fan", [step("a")], [step("b", timeoutSeconds=10)]))
+    run.definition = MISSING[0]
+    run.later(11).turn()
+    assert run.status.error is not None
+    assert (run.status.error.code, run.status.error.state) == ("Timeout", "fan[1].b")
+    assert run.status.resumable == ("fan[1].b", "fan[0].a"), "where a retry begins when the revision is back"
+
+
+def test_a_job_whose_status_lost_where_it_waits_does_nothing() -> None:
+    run = Run("a", "b").begun()
+    run.job = replace(run.job, status=replace(run.status, active=()))
+    assert (run.turn().status, run.last.notes) == (None, ())
 
 
 def test_an_early_result_is_kept_for_as_long_as_the_workflow_is_missing() -> None:

@@ -57,6 +57,37 @@ def test_the_history_tells_which_attempt_led_to_the_closing() -> None:
     ]
 
 
+def test_the_history_and_an_event_tell_what_made_a_job_close() -> None:
+    run = closing(step("a") | {"retry": retrying(1, 5)}, on_exit=[step("tidy")])
+    run.broken("a")
+    run.wake()
+    run.broken("a", "Lost")
+    line = run.status.history[2]
+    assert (line.state, line.reason, line.attempt) == ("InProgress.onExit", "Lost", 2)
+    assert (line.worker, line.message) == ("worker-1", "no")
+    assert run.notes[-1].message == "a, attempt 2: Lost: no; the job closes and then fails"
+    run.done("onExit.tidy")
+    assert (run.status.history[-1].state, run.status.history[-1].message) == ("Failed", "no")
+
+
+def test_what_no_worker_did_makes_a_job_close_in_its_first_attempt() -> None:
+    run = closing(state("Fail", "f", code="X", message="no y"), on_exit=[step("tidy")])
+    assert run.notes[-1].message == "f, attempt 1: X: no y; the job closes and then fails"
+    assert run.status.history[1].worker is None
+
+
+def test_the_clean_up_may_make_as_many_transitions_as_the_job() -> None:
+    def ending(*on_exit: Raw) -> tuple[str, Any]:
+        run = Run("unused")
+        run.definition = written(step("a"), onExit={"states": list(on_exit)}, maxTransitions=2)
+        run.turn()
+        run.done("a", "out")
+        return run.ending
+
+    assert ending(state("Pass", "p"), state("Pass", "q")) == ("Done", "out")
+    assert ending(state("Pass", "p"), state("Pass", "q"), state("Pass", "r")) == ("Failed", "MaxTransitionsExceeded")
+
+
 def test_on_exit_costs_one_write_for_each_of_its_steps() -> None:
     run = closing(step("a"), on_exit=[step("tidy"), step("tell")])
     for path in ("a", "onExit.tidy", "onExit.tell"):
@@ -91,7 +122,8 @@ def test_on_exit_runs_when_the_user_cancels() -> None:
     assert run.message("onExit.tidy").input["phase"] == "Cancelled"
     assert run.turn(late).verdicts == (ResultReason.STALE,)
     run.done("onExit.tidy")
-    assert run.status.phase is Phase.CANCELLED
+    assert (run.status.state, run.status.phase) == ("Cancelled", Phase.CANCELLED)
+    assert [line.worker for line in run.status.history[1:3]] == [None, None]
     assert run.condition(ConditionType.FAILED) == (True, "Cancelled")
 
 
@@ -147,6 +179,8 @@ def test_on_exit_runs_when_the_job_is_out_of_time_and_is_not_bound_by_that_time(
     assert run.paths == ["onExit.tidy"]
     run.done("onExit.tidy")
     assert run.ending == ("Failed", "DeadlineExceeded")
+    assert run.status.error is not None
+    assert run.status.error.state == "a", "where it was when its time was over"
 
 
 def test_a_job_whose_clean_up_fails_did_not_succeed() -> None:
@@ -180,6 +214,30 @@ def test_states_of_on_exit_are_retried_and_caught_as_others_are() -> None:
     assert run.ending == ("Done", "out")
 
 
+def test_a_clean_up_in_its_back_off_says_until_when_though_the_history_forgot_why() -> None:
+    slow = step("slow") | {"retry": retrying(1, 300)}
+    run = closing(step("a"), on_exit=[parallel("both", [slow], [step(f"s{i}") for i in range(30)])])
+    run.done("a")
+    run.broken("onExit.both[0].slow")
+    run.done("onExit.both[1].s0")
+    assert run.status.message == (
+        "onExit.both[0].slow failed (Broken: no); attempt 2 not before 2030-01-01T12:05:00.000Z"
+    )
+    for i in range(1, 25):
+        run.done(f"onExit.both[1].s{i}")
+    assert run.status.active[0].path == "onExit.both[0].slow"
+    assert run.status.message == "onExit.both[0].slow failed; attempt 2 not before 2030-01-01T12:05:00.000Z"
+
+
+def test_an_error_that_on_exit_catches_is_the_one_in_scope_after_it() -> None:
+    tidy = step("tidy", catch=catching("mend"), end=True)
+    run = closing(step("a"), on_exit=[tidy, step("mend"), step("tell", input="${error.code}")])
+    run.broken("a", "Lost")
+    run.broken("onExit.tidy", "Stuck")
+    run.done("onExit.mend")
+    assert run.message("onExit.tell").input == "Stuck"
+
+
 def test_on_exit_may_hold_every_kind_of_state() -> None:
     fan = parallel("fan", [step("x")], [state("Wait", "w", seconds=5)])
     run = closing(step("a"), on_exit=[fan, each("each", [1, 2], step("y")), state("Pass", "p")])
@@ -200,6 +258,14 @@ def test_on_exit_reads_the_outputs_of_the_states_that_were_done() -> None:
     run.done("b", "of b")
     assert dict(run.status.scope.outputs) == {"a": "of a", "b": "of b"}
     run.broken("c")
+    assert run.message("onExit.tidy").input == "of a"
+
+
+def test_on_exit_of_a_cancelled_job_reads_the_outputs_of_the_states_that_were_done() -> None:
+    run = closing(step("a"), step("b"), on_exit=[step("tidy", input="${steps.a.output}")])
+    run.done("a", "of a")
+    run.change(cancel=True).turn()
+    run.wake()
     assert run.message("onExit.tidy").input == "of a"
 
 
@@ -297,6 +363,16 @@ def test_compensations_run_before_on_exit() -> None:
     assert run.status.state == "InProgress.onExit"
     run.done("onExit.tidy")
     assert run.ending == ("Failed", "Broken")
+
+
+def test_the_history_tells_that_a_compensation_failed_before_on_exit() -> None:
+    run = closing(undone("flight", "no-flight"), step("pay"), on_exit=[step("tidy")])
+    run.done("flight")
+    run.broken("pay")
+    run.broken("compensate[0].no-flight", "Stuck")
+    lines = [(line.state, line.reason, line.worker) for line in run.status.history[-2:]]
+    assert lines == [("InProgress.onExit", "Stuck", None), ("InProgress.onExit.tidy", "Started", None)]
+    assert run.notes[-1].message == "compensate[0], attempt 1: Stuck: no; the rest of the clean-up goes on"
 
 
 def test_a_cancelled_job_is_undone() -> None:

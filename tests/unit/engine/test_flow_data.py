@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mastercontrol.api.status_json import to_raw
-from unit.engine.builders import Run, catching, each, parallel, state, step
+from unit.engine.builders import UID, Run, catching, each, parallel, state, step
 
 
 def test_the_default_input_is_the_output_before_it() -> None:
@@ -13,6 +13,10 @@ def test_the_default_input_is_the_output_before_it() -> None:
     assert run.message("a").input == "in"
     run.done("a", "out")
     assert run.message("b").input == "out"
+
+
+def test_outside_of_a_map_there_is_neither_item_nor_index() -> None:
+    assert Run.of(state("Pass", "p", output="${[item, index, error]}")).ending == ("Done", [None, None, None])
 
 
 def test_an_input_template_sees_input_job_and_steps() -> None:
@@ -25,6 +29,11 @@ def test_an_input_template_sees_input_job_and_steps() -> None:
     run = Run.of(step("a"), step("b", input=template), input={"n": 1})
     run.done("a", [7])
     assert run.message("b").input == {"in": [7], "job": "order-1/shop", "first": 1, "a": [7]}
+
+
+def test_the_job_is_known_by_name_uid_and_input() -> None:
+    job = {"name": "order-1", "namespace": "shop", "uid": UID, "input": {"n": 1}}
+    assert Run.of(state("Pass", "p", output="${job}"), input={"n": 1}).ending == ("Done", job)
 
 
 def test_an_input_may_be_null() -> None:

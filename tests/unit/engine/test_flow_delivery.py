@@ -56,6 +56,18 @@ def test_the_cause_is_told_from_other_results() -> None:
     assert [d.message.step for d in run.turn(second).publish] == ["d"]
 
 
+def test_the_cause_is_not_stored_where_it_is_the_transition_before() -> None:
+    run = Run.of(step("a"), parallel("fan", [step("b")], [step("c")]))
+    run.done("a")
+    assert [(entry.path, entry.seq, entry.cause) for entry in run.status.active] == [
+        ("fan[0].b", 3, 1),
+        ("fan[1].c", 4, 1),
+    ]
+    run = Run.of(step("a"), step("b"))
+    run.done("a")
+    assert run.at("b").cause is None
+
+
 def test_steps_of_the_beginning_have_no_cause() -> None:
     run = Run.of(parallel("fan", [step("a")], [step("b")], [step("c")]))
     cause = run.result("fan[0].a")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from mastercontrol.api.names import ResultReason
+from mastercontrol.engine import entering
 from unit.engine.builders import NOW, Raw, Run, catching, retrying, seconds, state, step
 
 
@@ -135,6 +137,15 @@ def test_the_error_is_the_input_of_the_handler_and_in_scope_after_it() -> None:
     assert run.message("h").input == {"code": "A", "message": "no", "state": "a"}
     run.done("h", "handled")
     assert run.message("later").input == {"code": "A", "as output": "A"}
+
+
+def test_a_handler_reads_the_outputs_of_the_states_before() -> None:
+    handler = step("h", input="${steps.a.output}")
+    run = Run.of(step("a"), step("b"), step("c", catch=catching("h"), end=True), handler)
+    run.done("a", "of a")
+    run.done("b", "of b")
+    run.broken("c")
+    assert run.message("h").input == "of a"
 
 
 def test_without_an_error_there_is_none_in_scope() -> None:
@@ -313,7 +324,21 @@ def test_a_loop_that_waits_for_nothing_ends_within_one_decision() -> None:
     assert endless(max_transitions=100).ending == ("Failed", "MaxTransitionsExceeded")
     run = endless(max_transitions=1_000_000)
     assert run.ending == ("Failed", "MaxTransitionsExceeded")
-    assert run.status.sequence < 11_000, "or all other jobs would wait for this one"
+    assert run.status.sequence == 10_000 + 2, "one too many, and the end"
+
+
+def test_a_decision_makes_as_many_transitions_as_are_allowed_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(entering, "MOST_AT_ONCE", 3)
+    states = [state("Pass", f"p{i}") for i in range(4)]
+    assert Run.of(*states[:3], input=1).ending == ("Done", 1)
+    assert Run.of(*states, input=1).ending == ("Failed", "MaxTransitionsExceeded")
+
+
+def test_a_job_that_made_many_transitions_may_make_as_many_more() -> None:
+    run = Run.of(step("a"), step("b"), max_transitions=1_000_000)
+    run.job = replace(run.job, status=replace(run.status, sequence=9_000))
+    run.done("a")
+    assert run.paths == ["b"]
 
 
 def test_too_many_transitions_are_never_caught() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mastercontrol.api.status_json import to_raw
-from unit.engine.builders import Run, catching, each, parallel, retrying, state, step
+from unit.engine.builders import Raw, Run, catching, each, parallel, retrying, state, step
 
 
 def test_each_item_is_the_input_of_its_block() -> None:
@@ -38,7 +38,9 @@ def test_no_items_are_an_empty_list_at_once() -> None:
 def test_items_that_are_no_list_are_an_error_that_can_be_caught(items: Any) -> None:
     rule = catching("h", "States.QueryEvaluationError")
     run = Run.of(each("m", items, step("a"), catch=rule, end=True), step("h"))
-    assert run.message("h").input["code"] == "States.QueryEvaluationError"
+    error = run.message("h").input
+    why = "there is no key 'nope'" if items == "${input.nope}" else "the items of a Map must be a list"
+    assert (error["code"], error["message"]) == ("States.QueryEvaluationError", why)
 
 
 def test_no_more_items_than_max_concurrency_are_at_work() -> None:
@@ -153,6 +155,19 @@ def test_too_many_failures_are_caught_by_their_name() -> None:
     assert run.paths == ["h"]
 
 
+def test_too_many_failures_are_no_failed_task() -> None:
+    rule = catching("h", "States.TaskFailed")
+    run = fails(Run.of(each("m", [1], step("a"), toleratedFailureCount=0, catch=rule, end=True), step("h")), 0)
+    assert run.ending == ("Failed", "States.ExceedToleratedFailureThreshold")
+
+
+def test_a_map_is_tried_again_as_often_as_its_limit_says() -> None:
+    run = fails(Run.of(each("m", [1], step("a"), retry=retrying(1, 0))), 0)
+    run.wake()
+    run.wake()
+    assert fails(run, 0).ending == ("Failed", "Lost")
+
+
 def test_a_retried_map_evaluates_its_items_again_and_begins_with_all_of_them() -> None:
     run = Run.of(step("a"), each("m", "${input}", step("b"), retry=retrying(1, 0)))
     run.done("a", [1, 2])
@@ -161,6 +176,21 @@ def test_a_retried_map_evaluates_its_items_again_and_begins_with_all_of_them() -
     run.wake()
     run.wake()
     assert [m.input for m in run.sent if m.step == "b"] == [1, 2, 1, 2]
+
+
+def test_a_map_that_is_entered_again_at_once_has_the_items_of_then() -> None:
+    def some(name: str, *items: int, **more: Any) -> Raw:
+        return state("Pass", name, assign={"some": list(items)}, **more)
+
+    again = state("Choice", "again", choices=[{"when": "size(vars.some) == 2", "next": "fewer"}], default="end")
+    run = Run.of(
+        some("first", 1, 2),
+        each("m", "${vars.some}", state("Pass", "p")),
+        again,
+        some("fewer", 7, next="m"),
+        state("Succeed", "end"),
+    )
+    assert run.ending == ("Done", [7])
 
 
 def test_a_map_in_a_map_sees_the_inner_item_and_the_outer_steps() -> None:

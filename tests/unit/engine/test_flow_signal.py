@@ -21,6 +21,12 @@ def test_a_signal_state_waits_and_says_for_what() -> None:
     assert run.status.message == "ask waits for the signal 'approval'"
 
 
+def test_a_signal_state_says_until_when_it_waits() -> None:
+    assert waiting(timeoutSeconds=60).status.message == (
+        "ask waits for the signal 'approval' until 2030-01-01T12:01:00.000Z"
+    )
+
+
 def test_the_payload_of_the_signal_is_the_output() -> None:
     run = waiting()
     run.change(signals=(APPROVED,)).turn()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -70,6 +71,18 @@ def test_a_choice_hands_its_input_on() -> None:
     assert run.message("b").input == {"n": 3}
 
 
+@pytest.mark.parametrize("when", ["true", "false"])
+def test_a_choice_hands_on_what_its_own_templates_made(when: str) -> None:
+    choice = state("Choice", "c", choices=[{"when": when, "next": "b"}], default="b", input="${input.n}")
+    assert Run.of(choice, step("b"), input={"n": 3}).message("b").input == 3
+
+
+@pytest.mark.parametrize("when", ["true", "false"])
+def test_a_choice_does_not_store_what_it_hands_on_again(when: str) -> None:
+    choice = state("Choice", "c", choices=[{"when": when, "next": "b"}], default="b")
+    assert Run.of(choice, step("b"), input={"big": "x" * 1000}).status.scope.is_bare
+
+
 @pytest.mark.parametrize("when", ["input.nope == 1", "input.n", "1 / input.zero == 1"])
 def test_a_condition_without_an_answer_fails_the_job(when: str) -> None:
     run = choosing((when, "one"), ("true", "two"), input={"n": 0, "zero": 0})
@@ -135,6 +148,21 @@ def test_a_wait_of_what_is_no_number_of_seconds_fails(value: Any) -> None:
     assert run.ending == ("Failed", "States.QueryEvaluationError")
 
 
+def test_a_wait_of_seconds_says_what_is_wrong_with_them() -> None:
+    def told(pause: Any) -> str:
+        error = Run.of(state("Wait", "w", seconds="${input.pause}"), input={"pause": pause}).status.error
+        assert error is not None
+        return error.message
+
+    assert told("7") == "the seconds of a Wait must be a whole number from 0, not '7'"
+    assert told(3660 * 86_400 + 1) == "a Wait may take 3660 days, not 316224001 seconds"
+
+
+def test_the_longest_wait_is_3660_days() -> None:
+    run = Run.of(state("Wait", "w", seconds="${input.pause}"), input={"pause": 3660 * 86_400})
+    assert run.last.wake_at == NOW + timedelta(days=3660)
+
+
 @pytest.mark.parametrize("text", ["2030-01-01T13:00:00Z", "2030-01-01T15:00:00+02:00", "2030-01-01T13:00:00.0004Z"])
 def test_a_wait_until_a_time_goes_on_at_that_time(text: str) -> None:
     run = Run.of(state("Wait", "w", until="${input.at}"), step("b"), input={"at": text})
@@ -142,6 +170,11 @@ def test_a_wait_until_a_time_goes_on_at_that_time(text: str) -> None:
     assert run.at("w").not_before == NOW + seconds(3600)
     run.wake()
     assert run.paths == ["b"]
+
+
+def test_a_wait_until_a_time_is_as_exact_as_a_status() -> None:
+    run = Run.of(state("Wait", "w", until="${input.at}"), input={"at": "2030-01-01T12:00:00.7896Z"})
+    assert run.last.wake_at == NOW + timedelta(milliseconds=789)
 
 
 def test_a_wait_until_a_time_that_is_over_goes_on_in_the_next_turn() -> None:
@@ -152,19 +185,21 @@ def test_a_wait_until_a_time_that_is_over_goes_on_in_the_next_turn() -> None:
 
 
 @pytest.mark.parametrize(
-    "value",
+    ("value", "why"),
     [
-        "tomorrow",
-        "2030-01-01T13:00:00",
-        5,
-        None,
-        "9999-12-31T23:59:59-12:00",
-        "0001-01-01T00:00:00+12:00",
+        ("tomorrow", "must be a timestamp (RFC 3339), not 'tomorrow'"),
+        ("2030-01-01T13:00:00", "needs a time zone, as in 2030-01-31T12:00:00Z, not '2030-01-01T13:00:00'"),
+        (5, "must be a timestamp (RFC 3339), not 5"),
+        (None, "must be a timestamp (RFC 3339), not None"),
+        ("9999-12-31T23:59:59-12:00", "is a time that UTC does not have: '9999-12-31T23:59:59-12:00'"),
+        ("0001-01-01T00:00:00+12:00", "is a time that UTC does not have: '0001-01-01T00:00:00+12:00'"),
     ],
 )
-def test_a_wait_until_what_is_no_time_fails(value: Any) -> None:
+def test_a_wait_until_what_is_no_time_fails_and_says_why(value: Any, why: str) -> None:
     run = Run.of(state("Wait", "w", until="${input.at}"), input={"at": value})
     assert run.ending == ("Failed", "States.QueryEvaluationError")
+    assert run.status.error is not None
+    assert run.status.error.message == f"the until of a Wait {why}"
 
 
 def test_a_suspended_job_waits_on_and_goes_on_when_it_is_resumed() -> None:
@@ -205,11 +240,17 @@ def test_fail_fails_the_job_with_its_code_and_message() -> None:
     assert error is not None
     assert (error.code, error.message, error.state) == ("X", "no y", "f")
     assert run.condition(ConditionType.FAILED) == (True, "X")
-    assert [n.reason for n in run.notes] == ["JobFailed"]
+    assert [(n.reason, n.message) for n in run.notes] == [("JobFailed", "f: X: no y")]
+    assert run.status.history[-1].worker is None
 
 
 def test_fail_whose_code_cannot_be_evaluated_fails_the_job_all_the_same() -> None:
     assert Run.of(state("Fail", "f", code="${input.nope}")).ending == ("Failed", "States.QueryEvaluationError")
+
+
+def test_fail_in_a_branch_is_no_failed_task() -> None:
+    fan = parallel("fan", [state("Fail", "f", code="X")], catch=catching("h", "States.TaskFailed"), end=True)
+    assert Run.of(fan, step("h")).ending == ("Failed", "X")
 
 
 def test_fail_in_a_branch_fails_what_holds_it() -> None:

@@ -128,8 +128,9 @@ def test_the_deadline_of_a_step_still_wakes_the_job_first() -> None:
 def test_a_pool_that_is_gone_is_said_instead() -> None:
     run = nobody(Run()).begun()
     run.missing_pools = {"reserve-pool"}
-    run.later(60).turn()
+    run.later(30).turn()
     assert says(run) == Reason.UNKNOWN_POOL
+    assert run.last.wake_at is None
 
 
 def test_in_a_branch_it_is_said_though_another_one_waits_for_something_else() -> None:
@@ -137,6 +138,15 @@ def test_in_a_branch_it_is_said_though_another_one_waits_for_something_else() ->
     nobody(run, "p").turn()
     run.wake()
     assert run.status.message == "both[1].x waits for a worker of pool p (none is ready)"
+
+
+def test_a_job_that_says_it_is_not_woken_for_another_step_that_will_lack_a_worker() -> None:
+    run = nobody(Run.of(parallel("both", [step("x")], [step("w", pool="q"), step("y")])), "p")
+    run.turn()
+    run.wake()
+    run.done("both[1].w")
+    assert run.status.message == "both[0].x waits for a worker of pool p (none is ready)"
+    assert run.last.wake_at is None
 
 
 def test_of_a_map_one_item_says_it_for_all() -> None:

@@ -48,6 +48,16 @@ def test_a_restart_forgets_blocks_and_variables() -> None:
     assert [g.results for g in run.status.groups] == [{}]
 
 
+def test_a_restart_drops_the_blocks_of_before_at_once() -> None:
+    run = Run.of(step("first"), parallel("fan", [step("a"), step("b", input="${steps.a.output}")], [step("c")]))
+    run.done("first")
+    run.done("fan[0].a", "kept")
+    run.broken("fan[1].c")
+    assert run.status.scopes
+    ask(run, RESTART)
+    assert (run.paths, run.status.scopes, run.status.groups) == (["first"], (), ())
+
+
 def test_signals_that_were_taken_stay_taken_over_a_restart() -> None:
     run = Run.of(state("Signal", "s", signal="go"), step("a"), signals=(Signal("go", 1),))
     run.turn()

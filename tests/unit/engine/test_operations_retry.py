@@ -87,6 +87,53 @@ def test_a_retry_stands_in_the_history_with_its_reason() -> None:
     assert [h.seq for h in run.status.history] == [1, 2, 3, 4]
 
 
+def test_each_state_that_a_retry_enters_has_a_line_of_its_own_with_the_reason() -> None:
+    run = Run.of(parallel("fan", [step("a")], [step("b")]))
+    run.broken("fan[1].b")
+    ask(run, RETRY)
+    assert [(line.state, line.reason, line.message) for line in run.status.history[-3:]] == [
+        ("InProgress.fan", "Retried", "ann: mended"),
+        ("InProgress.fan[1].b", "Retried", "ann: mended"),
+        ("InProgress.fan[0].a", "Retried", "ann: mended"),
+    ]
+
+
+def test_an_operation_without_a_reason_is_said_to_be_done() -> None:
+    run = ask(chained(), Operation(OperationType.RETRY))
+    operated = next(c for c in run.status.conditions if c.type is ConditionType.OPERATED)
+    assert operated.message == "spec.operations[0], Retry: done"
+
+
+def test_a_retry_gives_a_parallel_with_one_rule_all_its_attempts_anew() -> None:
+    run = Run.of(parallel("fan", [step("a")], retry=retrying(1, 0)))
+    run.broken("fan[0].a")
+    run.wake()
+    run.wake()
+    run.broken("fan[0].a")
+    assert failed(run) == "Broken"
+    ask(run, RETRY).turn()
+    run.broken("fan[0].a")
+    assert run.paths == ["fan"]
+
+
+def test_a_retry_gives_all_attempts_of_a_parallel_anew() -> None:
+    one, other = retrying(1, 0, errors=["One"]), retrying(1, 0, errors=["Other"])
+    run = Run.of(parallel("fan", [step("a")], retry={"rules": [one, other]}))
+    run.broken("fan[0].a", "One")
+    run.wake()
+    run.wake()
+    run.broken("fan[0].a", "One")
+    assert failed(run) == "One"
+    ask(run, RETRY).turn()
+    for code in ("One", "Other"):
+        run.broken("fan[0].a", code)
+        assert run.paths == ["fan"], "it is tried again"
+        run.wake()
+        run.wake()
+    run.broken("fan[0].a", "One")
+    assert failed(run) == "One"
+
+
 def test_a_retry_gives_all_attempts_anew() -> None:
     run = Run.of(step("a", retry=retrying(1)))
     run.broken("a")

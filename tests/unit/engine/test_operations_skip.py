@@ -37,6 +37,7 @@ def test_a_skip_stands_in_the_history_with_its_reason() -> None:
     run = skip(Run.of(step("a"), step("b")), "a")
     line = run.status.history[-1]
     assert (line.seq, line.state, line.reason, line.message) == (2, "InProgress.b", "Skipped", "bob: known")
+    assert line.attempt == 1, "the one that was given up"
     assert run.condition(ConditionType.OPERATED) == (True, "Skipped")
     assert run.status.phase is Phase.RUNNING
 
@@ -66,6 +67,11 @@ def test_an_output_that_the_state_s_templates_cannot_read_is_refused_and_the_sta
     assert "spec.operations[1], Skip a: the state could not be left so" in refused(run)
     run.done("a", {"sum": 4})
     assert run.message("b").input == {"total": 5}
+
+
+def test_a_skip_does_not_store_what_it_hands_on_again() -> None:
+    run = skip(Run.of(step("a"), step("b"), input={"big": "x" * 1000}), "a")
+    assert run.status.scope.is_bare
 
 
 def test_the_last_state_that_is_skipped_ends_the_job() -> None:
@@ -348,6 +354,13 @@ def test_a_refusal_names_a_few_of_many_states() -> None:
     assert refused(run).endswith("m[0].a, m[1].a, m[2].a, m[3].a, m[4].a and 96 more")
 
 
+def test_a_refusal_names_all_of_five_states() -> None:
+    run = skip(Run.of(each("m", [1, 2, 3, 4], step("a"))), "nowhere")
+    assert refused(run).endswith("in: m[0].a, m[1].a, m[2].a, m[3].a, m")
+    run = skip(Run.of(each("m", [1, 2, 3, 4, 5], step("a"))), "nowhere")
+    assert refused(run).endswith("in: m[0].a, m[1].a, m[2].a, m[3].a, m[4].a and 1 more")
+
+
 def test_a_state_that_a_failed_job_was_not_in_is_not_skipped() -> None:
     run = Run.of(step("a"), step("b"))
     run.broken("a")
@@ -369,9 +382,22 @@ def test_a_skip_whose_output_would_make_the_status_too_large_is_refused_and_fail
     run.limits = Limits(status_bytes=moves.status_bytes(run.status) + 2000)
     skip(run, "a", "x" * 5000)
     assert "the status would have" in refused(run)
+    assert run.status.observed_generation == run.job.generation
     assert run.paths == ["a"]
     run.done("a", "small")
     assert run.paths == ["b"]
+
+
+def test_operations_that_are_refused_together_are_each_counted_and_told() -> None:
+    run = Run.of(step("a"), step("b"))
+    run.limits = Limits(status_bytes=moves.status_bytes(run.status) + 2000)
+    asked = (Operation(OperationType.SKIP, "b"), Operation(OperationType.SKIP, "a", has_output=True, output="x" * 5000))
+    run.change(operations=asked).turn()
+    assert refused(run).startswith("spec.operations[1], Skip a: the status would have")
+    assert [note.message.partition(":")[0] for note in run.notes] == [
+        "spec.operations[0], Skip b",
+        "spec.operations[1], Skip a",
+    ]
 
 
 def test_a_refused_skip_leaves_the_clock_of_the_state_alone() -> None:

@@ -79,6 +79,26 @@ async def test_a_dispatch_that_is_in_no_queue_is_sent_again_after_two_empty_look
     assert world.journal.count("publish 1:1") == 2, "and two more looks are taken before the next"
 
 
+async def test_a_dispatch_is_suspected_only_after_the_time_between_two_sweeps(world: World) -> None:
+    await world.begun()
+    sweeper = sweeper_of(world)
+    later(world, 300)
+    for _ in range(3):
+        await sweeper.sweep()
+    await world.rest()
+    assert world.journal.count("publish 1:1") == 1
+
+
+async def test_a_job_that_moved_since_its_last_turn_does_not_disturb_the_sweep(world: World) -> None:
+    await world.begun()
+    cell = world.engine.mailboxes.find(("shop", "j"))
+    assert cell is not None
+    world.engine.mailboxes.set_outstanding(cell, ("a-pool", "b-pool"))
+    later(world, 301)
+    await sweeper_of(world).sweep()
+    await world.finish()
+
+
 async def test_a_dispatch_of_a_moment_ago_is_not_suspected(world: World) -> None:
     await world.begun()
     sweeper = sweeper_of(world)
@@ -155,6 +175,32 @@ async def test_a_revision_is_deleted_when_nobody_needed_it_in_two_sweeps(world: 
     assert old in world.workflows.revisions
     await sweeper.sweep()
     assert old not in world.workflows.revisions
+
+
+async def test_the_revision_of_a_job_that_began_after_the_listing_is_kept(world: World) -> None:
+    listed = [world.submit()]
+    await until(lambda: world.jobs.state() == "InProgress.a" and world.quiet())
+    (old,) = world.workflows.revisions
+    world.engine.outside.definitions.observe(world.workflows.put("a", "b", "c"))
+    sweeper = sweeper_of(world)
+
+    async def list_as_of_before() -> list[RawObject]:
+        return listed
+
+    sweeper.list_jobs = list_as_of_before
+    for _ in range(3):
+        await sweeper.sweep()
+    assert old in world.workflows.revisions
+
+
+async def test_revisions_of_a_namespace_that_is_not_watched_are_left_alone(world: World) -> None:
+    await world.begun()
+    ((_, name), raw) = next(iter(world.workflows.revisions.items()))
+    world.workflows.revisions["elsewhere", name] = {**raw, "metadata": {**raw["metadata"], "namespace": "elsewhere"}}
+    sweeper = sweeper_of(world)
+    for _ in range(3):
+        await sweeper.sweep()
+    assert ("elsewhere", name) in world.workflows.revisions
 
 
 async def test_the_revision_of_a_workflow_as_it_is_now_is_kept_without_any_job(world: World) -> None:

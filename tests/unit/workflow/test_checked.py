@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mastercontrol.workflow.checked import check
+from mastercontrol.workflow import definition
+from mastercontrol.workflow.checked import WorkflowUse, check
 from mastercontrol.workflow.definition import FAULTS_CHARS, Definition, Faults
 from unit.engine.workflows import workflows
 
@@ -228,6 +229,40 @@ def test_pools_are_known_of_a_workflow_with_faults_too() -> None:
         ("spec.states[4].branches[0].states[0].pool", "q"),
         ("spec.states[5].states[0].pool", "p"),
     ]
+
+
+def test_the_workflows_of_child_jobs_are_known() -> None:
+    spec = {"states": [{"name": "a", "pool": "p"}, {"name": "b", "type": "SubJob", "workflow": "billing"}]}
+    assert check("order", spec).workflows == (WorkflowUse("spec.states[1].workflow", "billing"),)
+
+
+@pytest.mark.parametrize(
+    ("more", "path"),
+    [
+        ({"catsh": [{"errors": ["X"], "next": "z"}]}, "spec.states[0].catsh"),
+        ({"catch": [{"errors": ["X"], "nexd": "z"}]}, "spec.states[0].catch[0].nexd"),
+    ],
+)
+def test_a_state_with_a_misspelled_field_may_lead_anywhere(more: dict[str, Any], path: str) -> None:
+    states = [{"name": "a", "pool": "p", **more}, {"name": "b", "pool": "p", "end": True}, {"name": "z", "pool": "p"}]
+    found = check("order", {"states": states}).found
+    assert isinstance(found, Faults)
+    assert not [message for message in found.messages if "never reached" in message]
+    assert found.messages[0].startswith(f"{path}: there is no such field")
+
+
+def test_faults_stand_in_the_order_of_their_fields() -> None:
+    states = [{"name": f"s{i}", "pool": "Pool" if i in {2, 9, 10} else "p"} for i in range(11)]
+    found = check("order", {"states": states}).found
+    assert isinstance(found, Faults)
+    assert [message.partition(".pool")[0] for message in found.messages] == [f"spec.states[{i}]" for i in (2, 9, 10)]
+
+
+def test_faults_are_told_as_long_as_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(definition, "FAULTS_CHARS", 10)
+    assert str(Faults(("aaaa", "bb"))) == "aaaa; bb"
+    assert str(Faults(("aaaa", "bbb"))) == "aaaa; and 1 more"
+    assert str(Faults(("a" * 11, "b"))) == "a" * 10 + "; and 1 more", "the first one in any case"
 
 
 def test_more_faults_than_a_condition_holds_are_counted() -> None:

@@ -9,6 +9,7 @@ import pytest
 from mastercontrol.api.workflow import ChoiceSpec, RetryRuleSpec, RetrySpec, StateSpec, WorkflowSpec
 from mastercontrol.workflow.compile import compile_workflow
 from mastercontrol.workflow.definition import Definition, Faults
+from unit.engine.builders import parallel, step, written
 
 
 def task(name: str, pool: str = "pool") -> StateSpec:
@@ -91,6 +92,16 @@ def test_each_loop_that_is_never_left_is_a_fault_of_its_own() -> None:
 
 def test_a_state_that_nothing_leads_to_is_a_fault() -> None:
     assert any("'b' is never reached" in f for f in faults(replace(A, next="c"), B, C))
+
+
+def test_a_path_into_a_branch_that_there_is_not_leads_nowhere() -> None:
+    found = written(parallel("fan", [step("a")], [step("b")]))
+    assert [state and state.name for state in map(found.find, ("fan[0].a", "fan[1].b", "fan[2].a", "fan.a"))] == [
+        "a",
+        "b",
+        None,
+        None,
+    ]
 
 
 def test_the_revision_is_named_by_the_content() -> None:
