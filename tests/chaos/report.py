@@ -11,6 +11,7 @@ from itertools import islice, pairwise
 from typing import Any, Final
 
 from chaos.plan import Kind, Target
+from checker.report import aligned
 
 Object = Mapping[str, Any]
 
@@ -140,7 +141,7 @@ def table(runs: Sequence[Figures]) -> list[str]:
         f"broker's epochs  {sum(run.epochs for run in runs)}",
         "",
     ]
-    return head + _aligned([_HEAD, *_rows(runs)])
+    return head + aligned([_HEAD, *_rows(runs)])
 
 
 _HEAD: Final = ("kind", "blows", "missed", "recovered", "p50 s", "p99 s", "new leader", "p50 s", "p99 s")
@@ -160,8 +161,3 @@ def _spread(values: Sequence[float]) -> tuple[str, str, str]:
     if not values:
         return "-", "-", "-"
     return str(len(values)), f"{percentile(values, 0.5):.1f}", f"{percentile(values, 0.99):.1f}"
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

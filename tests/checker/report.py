@@ -23,7 +23,7 @@ def table(verdicts: Mapping[str, Verdict]) -> list[str]:
         told = [f"{total} ({n} twice)" if n else total for total, n in zip(told, twice, strict=True)]
         found = [sum(f.rule is rule for f in verdict.faults) for rule in Rule]
         rows.append([name, *map(str, numbers), *told, *map(str, found), _blind(verdict)])
-    return _aligned(rows)
+    return aligned(rows)
 
 
 def jobs_table(verdicts: Mapping[str, Verdict]) -> list[str]:
@@ -36,7 +36,7 @@ def jobs_table(verdicts: Mapping[str, Verdict]) -> list[str]:
             counts = [job.sequence, job.commits, job.dispatched.total(), job.executed.total(), job.answered.total()]
             told = ", ".join(sorted({fault.rule.value for fault in job.faults})) or "none"
             rows.append([name, job.name, phase, str(last.get("state", "-")), *map(str, counts), told])
-    return _aligned(rows)
+    return aligned(rows)
 
 
 def _seen(verdict: Verdict) -> list[list[Counter[str]]]:
@@ -54,6 +54,7 @@ def _blind(verdict: Verdict) -> str:
     return ", ".join(missing) or "-"
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of text, with every column as wide as its widest cell. `rows`: all of the same length."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
