@@ -50,6 +50,13 @@ def ready(store: Counting) -> dict[str, Any] | None:
     return condition_of(store, "Ready")
 
 
+async def told(raw: dict[str, Any], store: Counting, made: Acceptance, definitions: Definitions) -> None:
+    """The watch showed a Workflow, and it was told whether jobs can run it."""
+    definitions.observe(raw)
+    made.observe(raw)
+    await until(lambda: ready(store))
+
+
 def invalid(store: Counting) -> dict[str, Any] | None:
     return condition_of(store, "Invalid")
 
@@ -59,9 +66,7 @@ async def test_a_workflow_that_jobs_can_run_is_ready_and_names_its_revision() ->
     async with acceptance(store) as (made, definitions):
         store.put("a")
         raw = store.put("a", "b")
-        definitions.observe(raw)
-        made.observe(raw)
-        await until(lambda: ready(store))
+        await told(raw, store, made, definitions)
     condition = ready(store)
     assert condition is not None
     assert (condition["type"], condition["status"], condition["reason"]) == ("Ready", "True", "Ready")
@@ -183,9 +188,7 @@ async def test_a_missing_pool_is_said_and_so_is_that_it_came() -> None:
     pools.missing = {"b-pool"}
     async with acceptance(store, pools) as (made, definitions):
         raw = store.put("a", "b")
-        definitions.observe(raw)
-        made.observe(raw)
-        await until(lambda: ready(store))
+        await told(raw, store, made, definitions)
         condition = ready(store)
         assert condition is not None
         assert (condition["status"], condition["reason"]) == ("False", "UnknownPool")
@@ -248,9 +251,7 @@ async def test_what_the_watch_has_not_shown_yet_is_not_written_twice() -> None:
     store = Counting()
     async with acceptance(store) as (made, definitions):
         raw = store.put("a")
-        definitions.observe(raw)
-        made.observe(raw)
-        await until(lambda: ready(store))
+        await told(raw, store, made, definitions)
         made.observe(raw)
         await asyncio.sleep(0.01)
     assert store.writes == 1
@@ -260,15 +261,11 @@ async def test_what_somebody_else_made_of_the_status_is_put_right() -> None:
     store = Counting()
     async with acceptance(store) as (made, definitions):
         raw = store.put("a")
-        definitions.observe(raw)
-        made.observe(raw)
-        await until(lambda: ready(store))
+        await told(raw, store, made, definitions)
         raw = store.put("a")
         raw["status"] = {"conditions": []}
         store.workflows["shop", "order"] = raw
-        definitions.observe(raw)
-        made.observe(raw)
-        await until(lambda: ready(store))
+        await told(raw, store, made, definitions)
     assert store.writes == 2
 
 
@@ -276,14 +273,10 @@ async def test_a_status_that_somebody_emptied_is_filled_again() -> None:
     store = Counting()
     async with acceptance(store) as (made, definitions):
         raw = store.put("a")
-        definitions.observe(raw)
-        made.observe(raw)
-        await until(lambda: ready(store))
+        await told(raw, store, made, definitions)
         newer = {**raw, "metadata": {**raw["metadata"], "resourceVersion": "9"}, "status": {}}
         store.workflows["shop", "order"] = newer
-        definitions.observe(newer)
-        made.observe(newer)
-        await until(lambda: ready(store))
+        await told(newer, store, made, definitions)
     assert store.writes == 2
 
 
@@ -293,12 +286,8 @@ async def test_another_workflow_of_the_name_is_told_as_well_though_its_version_i
     async with acceptance(store) as (made, definitions):
         raw = store.put("a")
         raw["metadata"]["resourceVersion"] = "9"
-        definitions.observe(raw)
-        made.observe(raw)
-        await until(lambda: ready(store))
+        await told(raw, store, made, definitions)
         restored = {**raw, "metadata": {**raw["metadata"], "uid": "w-2", "resourceVersion": "8"}}
         store.workflows["shop", "order"] = restored
-        definitions.observe(restored)
-        made.observe(restored)
-        await until(lambda: ready(store))
+        await told(restored, store, made, definitions)
     assert store.writes == 2
