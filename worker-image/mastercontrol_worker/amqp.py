@@ -51,6 +51,12 @@ class AmqpTransport:
         self._link: Link | None = None
         self._connected = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
+        self._on_open: Callable[[], None] | None = None
+        self._on_command: Callable[[bytes], None] | None = None
+
+    def attend(self, on_open: Callable[[], None], on_command: Callable[[bytes], None]) -> None:
+        """See `attendance.Line`. To be called before `start`."""
+        self._on_open, self._on_command = on_open, on_command
 
     def start(self, on_delivery: Callable[[Delivery], None]) -> None:
         """Connect and consume until `close`."""
@@ -71,11 +77,22 @@ class AmqpTransport:
         """Send a heartbeat if there is a connection; False: it was not sent."""
         return self._link is not None and self._link.beat(message_id, step, body, headers)
 
+    def announce(self, body: bytes) -> bool:
+        """Send a presence if there is a connection; False: it was not sent."""
+        return self._link is not None and self._link.announce(body)
+
     async def stop_consuming(self) -> None:
         """Cancel the consumer, here and on connections to come; results can still be published."""
         self._consuming = False
         if self._link is not None:
             await self._link.stop_consuming()
+
+    async def resume_consuming(self) -> None:
+        """Consume again, here and on connections to come."""
+        self._consuming = True
+        if self._link is not None:
+            with contextlib.suppress(Lost):  # the next connection consumes
+                await self._link.consume()
 
     async def close(self) -> None:
         """Close the connection, or stop trying to get one."""
@@ -97,7 +114,7 @@ class AmqpTransport:
 
     async def _one_connection(self, on_delivery: Callable[[Delivery], None]) -> str:
         """Connect and stay until it is lost; the reason."""
-        link = self._make_link(self._settings.link, on_delivery)
+        link = self._make_link(self._settings.link, on_delivery, self._on_command)
         try:
             await link.open(consume=self._consuming)
             logger.info("connected to %s", self._settings.link.where)
@@ -105,6 +122,8 @@ class AmqpTransport:
             self._connected.set()
             if not self._consuming:  # changed while it was opening
                 await link.stop_consuming()
+            if self._on_open is not None:
+                self._on_open()
             return await link.lost
         except Lost as lost:
             return str(lost)

@@ -163,6 +163,7 @@ def _with_failpoint(runner: Runner, environ: Mapping[str, str]) -> tuple[Runner,
 
 async def _run(settings: Settings, runner: Runner, make_link: type[Link]) -> int:
     from mastercontrol_worker.amqp import AmqpSettings, AmqpTransport  # noqa: PLC0415  a probe needs no pika
+    from mastercontrol_worker.attendance import Attendance  # noqa: PLC0415
     from mastercontrol_worker.link import LinkSettings  # noqa: PLC0415
     from mastercontrol_worker.recent import RecentResults  # noqa: PLC0415
     from mastercontrol_worker.worker import Worker  # noqa: PLC0415
@@ -175,23 +176,42 @@ async def _run(settings: Settings, runner: Runner, make_link: type[Link]) -> int
         settings.heartbeat_seconds,
         settings.confirm_seconds,
     )
+    transport = AmqpTransport(AmqpSettings(link, settings.reconnect_max_seconds), make_link)
     worker = Worker(
-        AmqpTransport(AmqpSettings(link, settings.reconnect_max_seconds), make_link),
+        transport,
         Executor(runner, settings.name),
         RecentResults(settings.recent_results, settings.recent_bytes),
         concurrency=settings.concurrency,
         grace_seconds=settings.grace_seconds,
         stuck_seconds=settings.stuck_seconds,
     )
+    attendance = Attendance(
+        transport,
+        settings.queue,
+        settings.name,
+        settings.concurrency,
+        held=lambda: worker.held,
+        ends=lambda: worker.ends,
+    )
+    worker.on_settled = attendance.settled
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, worker.drain)
     server = await health.serve(settings.name)
     served = f"steps {', '.join(registry.names)}" if not settings.program else f"program {settings.program[0]}"
     logger.info("worker %s: %s, concurrency %d", settings.name, served, settings.concurrency)
+    attending = loop.create_task(attendance.run())
+    attending.add_done_callback(_report_fault)
     try:
         return await worker.run()
     finally:
+        attending.cancel()
         if server is not None:
             server.close()
         logger.info("worker %s ends", settings.name)
+
+
+def _report_fault(task: asyncio.Task[None]) -> None:
+    """The worker does its steps without it; but nobody would know why it can't be told to stop taking them."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        logger.critical("this worker no longer says that it is there", exc_info=error)

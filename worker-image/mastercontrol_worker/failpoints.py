@@ -101,15 +101,19 @@ class FailingChannel:
 
     def __init__(self, channel: Any, failpoint: Failpoint, process: str) -> None:
         self._channel, self._failpoint, self._process = channel, failpoint, process
+        self._published = 0
+        self._points: set[int] = set()  # the numbers of those publishes whose confirm is a point
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._channel, name)
 
     def basic_publish(self, exchange: str, routing_key: str, body: bytes, properties: Any, **how: Any) -> None:
-        """Steps and results are mandatory; what is not is a heartbeat, which may be lost anyway."""
+        """Steps and results are mandatory; what is not is a heartbeat or a presence, which may be lost anyway."""
+        self._published += 1
         if not how.get("mandatory"):
             self._channel.basic_publish(exchange, routing_key, body, properties, **how)
             return
+        self._points.add(self._published)
         self._reach("publish.before")
         self._channel.basic_publish(exchange, routing_key, body, properties, **how)
         self._flush("publish.after")
@@ -124,9 +128,14 @@ class FailingChannel:
         """The broker's word on publishes: one pass each, also where it is one word on several."""
 
         def on_word(frame: Any) -> None:
-            self._reach("confirm.before")
+            last = frame.method.delivery_tag
+            meant = {n for n in self._points if n == last or (frame.method.multiple and n < last)}
+            self._points -= meant
+            if meant:
+                self._reach("confirm.before")
             ack_nack_callback(frame)
-            self._reach("confirm.after")
+            if meant:
+                self._reach("confirm.after")
 
         self._channel.confirm_delivery(on_word, callback)
 

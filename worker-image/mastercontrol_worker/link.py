@@ -24,6 +24,7 @@ from mastercontrol_worker.contract import (
     RESULTS_EXCHANGE,
     RESULTS_ROUTING_KEY,
 )
+from mastercontrol_worker.presence import PRESENCE_ROUTING_KEY, PRESENCE_TYPE
 from mastercontrol_worker.transport import Delivery, NotConfirmed
 
 if TYPE_CHECKING:
@@ -33,6 +34,9 @@ logger = logging.getLogger(__name__)
 
 OPEN_SECONDS = 20.0
 """How long each step of opening may take."""
+
+REPLIES = "amq.rabbitmq.reply-to"
+"""RabbitMQ's direct reply-to: a consumer without a queue and without rights, known only to whom it wrote."""
 
 CLOSE_SECONDS = 2.0
 """How long cancelling the consumer and closing may take, each: a pod that ends has only so much time."""
@@ -105,10 +109,18 @@ class _Delivery:
 
 
 class Link:
-    """One connection, channel and consumer."""
+    """One connection, channel and consumer.
 
-    def __init__(self, settings: LinkSettings, on_delivery: Callable[[Delivery], None]) -> None:
-        self._settings, self._on_delivery = settings, on_delivery
+    :param on_command: called with each command of the operator; None: it has no address for them.
+    """
+
+    def __init__(
+        self,
+        settings: LinkSettings,
+        on_delivery: Callable[[Delivery], None],
+        on_command: Callable[[bytes], None] | None = None,
+    ) -> None:
+        self._settings, self._on_delivery, self._on_command = settings, on_delivery, on_command
         self._loop = asyncio.get_running_loop()
         self._connection: Any = None
         self._closed: asyncio.Future[None] = self._loop.create_future()
@@ -128,7 +140,24 @@ class Link:
         channel = self._channel = await self._call("opening a channel", self._open_channel)
         await self._call("confirms", lambda done: channel.confirm_delivery(self._confirms.on_confirm, done))
         await self._call("prefetch", lambda done: channel.basic_qos(prefetch_count=settings.prefetch, callback=done))
+        if self._on_command is not None:
+            tag = f"{settings.consumer_tag}.commands"
+            await self._call(
+                "listening to commands",
+                lambda done: channel.basic_consume(
+                    REPLIES, self._on_reply, auto_ack=True, consumer_tag=tag, callback=done
+                ),
+            )
         if consume:
+            await self.consume()
+
+    async def consume(self) -> None:
+        """Begin to take steps; nothing if it does.
+
+        :raises Lost: the link does not work.
+        """
+        settings, channel = self._settings, self._channel
+        if settings.consumer_tag not in channel.consumer_tags:
             await self._call(
                 "consuming",
                 lambda done: channel.basic_consume(
@@ -170,8 +199,6 @@ class Link:
 
         While the broker takes no messages (an alarm) none is sent, or they would all come when it ends.
         """
-        if self._blocked or self.lost.done():
-            return False
         properties = pika.BasicProperties(
             message_id=message_id,
             type=step,
@@ -180,8 +207,24 @@ class Link:
             delivery_mode=1,
             app_id=self._settings.consumer_tag,
         )
+        return self._send(HEARTBEATS_ROUTING_KEY, body, properties)
+
+    def announce(self, body: bytes) -> bool:
+        """Publish a presence, as `beat` does a heartbeat, with this channel's address for commands."""
+        properties = pika.BasicProperties(
+            type=PRESENCE_TYPE,
+            content_type=CONTENT_TYPE,
+            delivery_mode=1,
+            app_id=self._settings.consumer_tag,
+            reply_to=None if self._on_command is None else REPLIES,
+        )
+        return self._send(PRESENCE_ROUTING_KEY, body, properties)
+
+    def _send(self, routing_key: str, body: bytes, properties: Any) -> bool:
+        if self._blocked or self.lost.done():
+            return False
         try:
-            self._channel.basic_publish(RESULTS_EXCHANGE, HEARTBEATS_ROUTING_KEY, body, properties, mandatory=False)
+            self._channel.basic_publish(RESULTS_EXCHANGE, routing_key, body, properties, mandatory=False)
         except AMQPError:
             return False
         self._confirms.pass_over()
@@ -189,10 +232,10 @@ class Link:
 
     async def stop_consuming(self) -> None:
         """Cancel the consumer; returns when no more deliveries can come."""
-        if self.lost.done() or not self._channel.consumer_tags:
+        tag = self._settings.consumer_tag
+        if self.lost.done() or tag not in self._channel.consumer_tags:
             return
         try:
-            tag = self._settings.consumer_tag
             await self._call("cancelling", lambda done: self._channel.basic_cancel(tag, done), CLOSE_SECONDS)
         except Lost as lost:
             self._lose(str(lost))
@@ -266,6 +309,10 @@ class Link:
 
     def _on_message(self, _channel: Any, method: Any, properties: Any, body: bytes) -> None:
         self._on_delivery(_Delivery(self, method, properties, body))
+
+    def _on_reply(self, _channel: Any, _method: Any, _properties: Any, body: bytes) -> None:
+        if self._on_command is not None:
+            self._on_command(body)
 
     def _lose(self, reason: str) -> None:
         if not self.lost.done():

@@ -25,7 +25,7 @@ from mastercontrol_worker.contract import MalformedMessage, ResultMessage, StepM
 from mastercontrol_worker.transport import Delivery, NotConfirmed, Transport
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
 
     from mastercontrol_worker.execute import Execution, Executor
     from mastercontrol_worker.heartbeat import HeartbeatMessage
@@ -79,6 +79,8 @@ class Worker:
     ) -> None:
         self._transport, self._executor, self._recent = transport, executor, recent
         executor.on_heartbeat = self._beat
+        self.on_settled: Callable[[], None] = lambda: None
+        """Called when a step was settled, and when the end begins. Must not block."""
         self._concurrency, self._grace_seconds, self._stuck_seconds = concurrency, grace_seconds, stuck_seconds
         self._works: dict[tuple[str, str], _Work] = {}  # by dispatch id and step name: see recent
         self._waiting: deque[_Work] = deque()
@@ -110,11 +112,22 @@ class Worker:
             self._executor.close()
         return self._exit_code
 
+    @property
+    def held(self) -> int:
+        """Deliveries in hand, or rather what is done for them: 0 means that nothing is left to settle."""
+        return len(self._waiting) + len(self._tasks)
+
+    @property
+    def ends(self) -> bool:
+        """Whether `drain` was called, by whomever."""
+        return self._draining.is_set()
+
     def drain(self) -> None:
         """Begin to end; called a second time, end without waiting for handlers."""
         if self._draining.is_set():
             self._hurry.set()
         self._draining.set()
+        self.on_settled()
 
     def _on_delivery(self, delivery: Delivery) -> None:
         try:
@@ -241,6 +254,7 @@ class Worker:
 
     def _spawned_ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
+        self.on_settled()
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.error("a step was given back because of a fault in the worker", exc_info=error)
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -95,8 +96,28 @@ def test_a_process_dies_before_or_after_an_acknowledgement_is_sent(point: str, h
 def test_a_process_dies_before_or_after_it_is_told_of_a_confirm(point: str, happened: list[str]) -> None:
     wire = Wire(f"confirm.{point}")
     wire.failing.confirm_delivery(lambda _frame: wire.log.append("told"), lambda _frame: None)
-    wire.on_word(None)
+    wire.failing.basic_publish("e", "k", b"", None, mandatory=True)
+    wire.log.clear()
+    wire.on_word(_word(1))
     assert wire.log == happened
+
+
+@pytest.mark.parametrize("multiple", [False, True], ids=["one", "several"])
+def test_the_confirm_of_what_nobody_waits_for_is_no_point(*, multiple: bool) -> None:
+    wire = Wire("confirm.before")
+    wire.failing.confirm_delivery(lambda _frame: wire.log.append("told"), lambda _frame: None)
+    for mandatory in (False, True):
+        wire.failing.basic_publish("e", "k", b"", None, mandatory=mandatory)
+    wire.log.clear()
+    wire.on_word(_word(1, multiple=multiple))
+    assert wire.log == ["told"]
+    wire.on_word(_word(2, multiple=multiple))
+    assert wire.log == ["told", "died", "told"]
+
+
+def _word(tag: int, *, multiple: bool = False) -> Any:
+    """The broker's Basic.Ack."""
+    return SimpleNamespace(method=SimpleNamespace(delivery_tag=tag, multiple=multiple))
 
 
 def test_heartbeats_and_all_else_go_through() -> None:
