@@ -31,6 +31,8 @@ from mastercontrol.kube.workflows import KubeWorkflows
 from mastercontrol.pools.controller import PoolController
 from mastercontrol.schedules.controller import ScheduleController
 from mastercontrol.settings import Settings
+from mastercontrol_worker.contract import MalformedMessage
+from mastercontrol_worker.presence import PresenceMessage
 
 log = logging.getLogger(__name__)
 
@@ -110,6 +112,7 @@ class Leader:
             on_delivery=self._deliver,
             on_connected=self._connected,
             on_heartbeat=self._hear,
+            on_presence=self._attend,
             settings=settings.broker,
             session=session,
         )
@@ -129,6 +132,7 @@ class Leader:
         self.engine = Engine(outside, concurrent_turns=settings.concurrent_turns, watched=settings.watched, leads=leads)
         self.pools = PoolController(
             self.kube_pools,
+            self.broker,
             self.broker,
             self.engine.outstanding,
             settings.pools,
@@ -204,6 +208,14 @@ class Leader:
 
     def _hear(self, message_id: str | None, body: bytes) -> None:
         self.engine.hear(message_id, body)
+
+    def _attend(self, address: str | None, body: bytes) -> None:
+        try:
+            message = PresenceMessage.decode(body)
+        except MalformedMessage as error:
+            log.warning("passed over a presence that is none: %s", error)
+            return
+        self.pools.on_presence(message, address)
 
     def _pool_known(self, namespace: str, _pool: str) -> None:
         # Jobs may wait for it; or one that was deleted has steps that nobody will do, which they are to say.

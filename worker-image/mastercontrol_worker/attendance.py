@@ -67,6 +67,7 @@ class Attendance:
         self._ends = ends
         self._seconds, self._jitter = seconds, jitter
         self._drained_until = -math.inf  # loop time
+        self._order = ""  # the last command's
         self._doing = Doing.CONSUMING
         self._wake = asyncio.Event()
         line.attend(self._wake.set, self._on_command)
@@ -81,9 +82,11 @@ class Attendance:
         loop = asyncio.get_running_loop()
         while True:
             self._wake.clear()
+            order = self._order
             await self._obey(draining=self._drained_until > loop.time())
             doing = Doing.DRAINING if self._ends() else self._doing
-            self._line.announce(PresenceMessage(self._queue, self._worker, doing, self._held(), self._slots).encode())
+            presence = PresenceMessage(self._queue, self._worker, doing, self._held(), self._slots, order)
+            self._line.announce(presence.encode())
             pause = self._seconds * (0.75 + self._jitter() / 4)
             if self._doing is Doing.DRAINING and not self._ends():
                 pause = min(pause, max(self._drained_until - loop.time(), 0))
@@ -110,5 +113,6 @@ class Attendance:
             logger.warning("passed over a command that is none: %s", reason)
             return
         now = asyncio.get_running_loop().time()
+        self._order = message.order
         self._drained_until = now + message.seconds if message.command is Command.DRAIN else -math.inf
         self._wake.set()

@@ -81,6 +81,12 @@ def pool_queue(namespace: str, pool: str) -> str:
     return f"mcp.pool.{namespace}.{pool}"
 
 
+def parse_pool_queue(queue: str) -> tuple[str, str] | None:
+    """Namespace and pool of a queue's name; None where it is no pool's. Neither has a dot in it."""
+    words = queue.split(".")
+    return (words[2], words[3]) if len(words) == 4 and words[:2] == ["mcp", "pool"] else None  # noqa: PLR2004
+
+
 def dispatch_id(uid: str, seq: int, attempt: int) -> str:
     """The id of one attempt at one step, and the key that makes a handler idempotent: `<job uid>:<seq>:<attempt>`."""
     return f"{uid}:{seq}:{attempt}"

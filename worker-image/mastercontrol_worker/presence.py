@@ -32,6 +32,7 @@ DRAIN_SECONDS = 30
 
 MAX_BYTES = 4096
 MAX_SECONDS = 3600
+MAX_ORDER_CHARS = 64
 
 
 class Doing(StrEnum):
@@ -50,18 +51,25 @@ class Command(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PresenceMessage:
-    """What a worker says of itself. `held`: deliveries that it has not settled yet, of at most `slots` at work."""
+    """What a worker says of itself.
+
+    `held`: deliveries that it has not settled yet, of at most `slots` at work. `obeys`: the `order` of the last command
+    that it carried out, so that who gave it can tell an answer from what was said before.
+    """
 
     queue: str
     worker: str
     doing: Doing
     held: int
     slots: int
+    obeys: str = ""
 
     def encode(self) -> bytes:
         """The body of the AMQP message."""
         body: dict[str, JSON] = {"version": contract.VERSION, "queue": self.queue, "worker": self.worker}
-        return contract.dump(body | {"doing": self.doing.value, "held": self.held, "slots": self.slots})
+        return contract.dump(
+            body | {"doing": self.doing.value, "held": self.held, "slots": self.slots, "obeys": self.obeys}
+        )
 
     @classmethod
     def decode(cls, body: bytes) -> PresenceMessage:
@@ -76,19 +84,21 @@ class PresenceMessage:
         doing = data.get("doing")
         if doing not in list(Doing):
             raise MalformedMessage(f"'doing' is {str(doing)[:40]!r}, none of {', '.join(Doing)}")
-        return cls(queue, worker, Doing(doing), _whole(data, "held", 0), _whole(data, "slots", 1))
+        obeys = _order(data, "obeys")
+        return cls(queue, worker, Doing(doing), _whole(data, "held", 0), _whole(data, "slots", 1), obeys)
 
 
 @dataclass(frozen=True, slots=True)
 class CommandMessage:
-    """What a worker is asked. `seconds` is how long a drain holds."""
+    """What a worker is asked. `order` is echoed; `seconds` is how long a drain holds."""
 
     command: Command
+    order: str = ""
     seconds: int = DRAIN_SECONDS
 
     def encode(self) -> bytes:
         """The body of the AMQP message."""
-        body: dict[str, JSON] = {"version": contract.VERSION, "command": self.command.value}
+        body: dict[str, JSON] = {"version": contract.VERSION, "command": self.command.value, "order": self.order}
         return contract.dump(body | ({"seconds": self.seconds} if self.command is Command.DRAIN else {}))
 
     @classmethod
@@ -101,15 +111,23 @@ class CommandMessage:
         command = data.get("command")
         if command not in list(Command):
             raise MalformedMessage(f"'command' is {str(command)[:40]!r}, none of {', '.join(Command)}")
+        order = _order(data, "order")
         if command == Command.RESUME:
-            return cls(Command.RESUME)
-        return cls(Command.DRAIN, min(_whole(data, "seconds", 1), MAX_SECONDS))
+            return cls(Command.RESUME, order)
+        return cls(Command.DRAIN, order, min(_whole(data, "seconds", 1), MAX_SECONDS))
 
 
 def _load(body: bytes) -> Mapping[str, Any]:
     if len(body) > MAX_BYTES:
         raise MalformedMessage(f"{len(body)} bytes, the limit is {MAX_BYTES}")
     return contract.load(body)
+
+
+def _order(data: Mapping[str, Any], name: str) -> str:
+    value = data.get(name, "")
+    if not isinstance(value, str) or len(value) > MAX_ORDER_CHARS:
+        raise MalformedMessage(f"{name!r} is no text of up to {MAX_ORDER_CHARS} characters")
+    return value
 
 
 def _whole(data: Mapping[str, Any], name: str, least: int) -> int:

@@ -12,20 +12,20 @@ import asyncio
 import logging
 import random
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 import pika
 
-from mastercontrol.broker import metrics
+from mastercontrol.broker import commands, metrics
 from mastercontrol.broker.confirms import Outcome
 from mastercontrol.broker.consumer import ResultConsumer
 from mastercontrol.broker.declaring import declare
 from mastercontrol.broker.depths import Depths
 from mastercontrol.broker.epoch import EpochQueues, agree
-from mastercontrol.broker.heartbeats import HeartbeatConsumer
+from mastercontrol.broker.heartbeats import HeartbeatConsumer, OnPresence
 from mastercontrol.broker.management import Management
 from mastercontrol.broker.pools import Pool, Pools
 from mastercontrol.broker.publisher import Publisher
@@ -80,6 +80,7 @@ class RabbitBroker:
         on_connected: OnConnected,
         on_lost: OnLost | None = None,
         on_heartbeat: OnHeartbeat | None = None,
+        on_presence: OnPresence | None = None,
         settings: BrokerSettings | None = None,
         session: MakeSession = Session,
         new_epoch: Callable[[], str] = lambda: secrets.token_hex(4),
@@ -90,6 +91,7 @@ class RabbitBroker:
         self._epochs = epochs
         self._on_delivery, self._on_connected, self._on_lost = on_delivery, on_connected, on_lost
         self._on_heartbeat = on_heartbeat or _unheard
+        self._on_presence = on_presence or _unheard
         self._make_session, self._new_epoch, self._jitter = session, new_epoch, jitter
         address = BrokerAddress.parse(url)
         self._management = _management(management_url, address, self._settings)
@@ -194,6 +196,18 @@ class RabbitBroker:
             return False
         return await self._heartbeats.heard_all(self._settings.echo_seconds)
 
+    async def tell(self, letters: Sequence[tuple[str, bytes]]) -> None:
+        """See `pools.ports.WorkerLine`."""
+        if not letters:
+            return
+        if self._link is None:
+            raise BrokerUnavailable("not connected")
+        try:
+            async with asyncio.timeout(self._settings.setup_timeout_seconds):
+                await commands.tell(self._link.session, letters)
+        except TimeoutError:
+            raise BrokerUnavailable("no answer in time") from None
+
     async def worker_url(self, namespace: str, pool: str) -> str:
         """See `engine.ports.Broker`. The same URL each time, as long as the operator's password stays."""
         return await self._pools.ensure_worker((namespace, pool))
@@ -285,7 +299,7 @@ class RabbitBroker:
     async def _consume(self, link: _Link) -> str:
         """Hand results out until something of this connection ends; the reason."""
         try:
-            heartbeats = await HeartbeatConsumer.start(link.session, self._on_heartbeat)
+            heartbeats = await HeartbeatConsumer.start(link.session, self._on_heartbeat, self._on_presence)
             consumer = await ResultConsumer.start(link.session, self._settings.prefetch, self._on_delivery, link.epoch)
         except ChannelClosed as error:
             return str(error)
@@ -307,7 +321,7 @@ class RabbitBroker:
 
 
 def _unheard(_message_id: str | None, _body: bytes) -> None:
-    """Nobody wants to know of heartbeats."""
+    """Nobody wants to know of them."""
 
 
 def _parameters(url: str, settings: BrokerSettings) -> pika.URLParameters:

@@ -1,4 +1,4 @@
-"""Hears heartbeats: on a queue of this connection alone, which is gone with it.
+"""Hears heartbeats and presences of workers: on a queue of this connection alone, which is gone with it.
 
 So nothing piles up while no operator is there, what comes is always new, and a process that lost the Lease and does not
 know it yet takes nothing away from its successor. Nothing is acknowledged: a heartbeat that is lost is followed by
@@ -12,6 +12,7 @@ import contextlib
 import itertools
 import logging
 import secrets
+from collections.abc import Callable
 from typing import Any
 
 from pika.channel import Channel as PikaChannel
@@ -22,17 +23,21 @@ from mastercontrol.broker.session import Channel, ChannelClosed, Session
 from mastercontrol.broker.topology import HEARTBEATS_KEPT, heartbeats_queue
 from mastercontrol.engine.ports import OnHeartbeat
 from mastercontrol_worker.contract import HEARTBEATS_ROUTING_KEY, RESULTS_EXCHANGE
+from mastercontrol_worker.presence import PRESENCE_ROUTING_KEY
 
 log = logging.getLogger(__name__)
+
+OnPresence = Callable[[str | None, bytes], None]
+"""Called on the event loop for each presence, with the worker's address and the body. Must not block."""
 
 
 class HeartbeatConsumer:
     """Consumes on one session, on a channel of its own."""
 
-    def __init__(self, session: Session, channel: Channel, on_heartbeat: OnHeartbeat) -> None:
+    def __init__(self, session: Session, channel: Channel, on_heartbeat: OnHeartbeat, on_presence: OnPresence) -> None:
         self._session = session
         self._channel = channel
-        self._on_heartbeat = on_heartbeat
+        self._on_heartbeat, self._on_presence = on_heartbeat, on_presence
         self._queue = heartbeats_queue(secrets.token_hex(6))
         self._numbers = itertools.count(1)
         self._echoes: dict[str, asyncio.Future[None]] = {}
@@ -40,18 +45,18 @@ class HeartbeatConsumer:
         """Done with the reason once nothing more will be heard."""
 
     @classmethod
-    async def start(cls, session: Session, on_heartbeat: OnHeartbeat) -> HeartbeatConsumer:
+    async def start(cls, session: Session, on_heartbeat: OnHeartbeat, on_presence: OnPresence) -> HeartbeatConsumer:
         """Begin to listen.
 
         :raises ChannelClosed: the connection is lost, or the operator's user may not declare the queue.
         """
         channel = await session.channel()
-        consumer = cls(session, channel, on_heartbeat)
+        consumer = cls(session, channel, on_heartbeat, on_presence)
         raw, queue = channel.raw, consumer._queue
         arguments = {"x-queue-type": "classic", "x-max-length": HEARTBEATS_KEPT, "x-overflow": "drop-head"}
         await channel.call(raw.queue_declare, queue=queue, exclusive=True, arguments=arguments)
-        # The second key is for the echo alone.
-        for key in (HEARTBEATS_ROUTING_KEY, queue):
+        # The last key is for the echo alone.
+        for key in (HEARTBEATS_ROUTING_KEY, PRESENCE_ROUTING_KEY, queue):
             await channel.call(raw.queue_bind, queue=queue, exchange=RESULTS_EXCHANGE, routing_key=key)
         raw.add_on_cancel_callback(lambda _: consumer._end(ChannelClosed("the queue of heartbeats is gone")))
         channel.ended.add_done_callback(lambda ended: consumer._end(ended.result()))
@@ -84,10 +89,13 @@ class HeartbeatConsumer:
                 echo.set_result(None)
             return
         try:
-            self._on_heartbeat(properties.message_id, body)
+            if method.routing_key == PRESENCE_ROUTING_KEY:
+                self._on_presence(properties.reply_to, body)
+            else:
+                self._on_heartbeat(properties.message_id, body)
         except Exception:
             # Raised into pika it would cut the connection.
-            log.exception("a heartbeat (%s) could not be taken in", properties.message_id)
+            log.exception("what a worker says (%s) could not be taken in", properties.message_id or properties.app_id)
 
     def _end(self, reason: ChannelClosed) -> None:
         if not self.ended.done():

@@ -44,6 +44,11 @@ class KubePools:
         target = Target(POOLS, namespace, name, "status")
         await self._client.patch(target, {"status": status}, PatchType.MERGE)
 
+    async def annotate_pod(self, namespace: str, name: str, annotations: dict[str, str | None]) -> None:
+        """See `PoolCluster.annotate_pod`."""
+        target = Target(PODS, namespace, name)
+        await self._client.patch(target, {"metadata": {"annotations": annotations}}, PatchType.MERGE)
+
     async def list_pods(self, namespace: str, selector: str) -> list[RawObject]:
         """See `PoolCluster.list_pods`."""
         try:

@@ -190,6 +190,11 @@ class MemoryStore:
         """See `PoolCluster.patch_pool_status`."""
         await self.merge_status(POOL, namespace, name, status)
 
+    async def annotate_pod(self, namespace: str, name: str, annotations: dict[str, str | None]) -> None:
+        """See `PoolCluster.annotate_pod`: there are no pods here."""
+        del annotations
+        raise Gone(f"pod {namespace}/{name}")
+
     async def list_pods(self, namespace: str, selector: str) -> list[RawObject]:
         """See `PoolCluster.list_pods`."""
         return (await self.listing(POD, namespace, selector)).items

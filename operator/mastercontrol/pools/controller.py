@@ -24,14 +24,17 @@ from mastercontrol.engine.ports import Broker, BrokerError, Gone, RawObject, Rea
 from mastercontrol.pools import metrics
 from mastercontrol.pools.backoff import Backoff, Problem
 from mastercontrol.pools.deployment import APP_NAME, deployment
-from mastercontrol.pools.ports import PoolCluster
+from mastercontrol.pools.ports import PoolCluster, WorkerLine
 from mastercontrol.pools.provision import LongestStep, NotYetError, Provisioner
+from mastercontrol.pools.reducer import Reducer
 from mastercontrol.pools.report import Reporter
 from mastercontrol.pools.scaler import Scaler
 from mastercontrol.pools.settings import PoolSettings
 from mastercontrol.pools.state import Key, PoolState
 from mastercontrol.pools.workers import seen
 from mastercontrol.workqueue import WorkQueue
+from mastercontrol_worker.contract import parse_pool_queue
+from mastercontrol_worker.presence import Doing, PresenceMessage
 
 logger = logging.getLogger(__name__)
 
@@ -60,6 +63,7 @@ class PoolController:
         self,
         cluster: PoolCluster,
         broker: Broker,
+        line: WorkerLine,
         outstanding: Callable[[str, str], int],
         settings: PoolSettings | None = None,
         clock: Callable[[], dt.datetime] = _utc_now,
@@ -76,7 +80,8 @@ class PoolController:
         self._on_known = on_known
         self._pools: dict[Key, PoolState] = {}
         self._provisioner = Provisioner(cluster, broker, self._settings, monotonic, outstanding, longest_step)
-        self._scaler = Scaler(cluster, broker, self._settings, clock, monotonic, outstanding)
+        reducer = Reducer(cluster, line, self._settings, monotonic)
+        self._scaler = Scaler(cluster, broker, self._settings, clock, monotonic, outstanding, reducer)
         self._reporter = Reporter(cluster, self._settings, clock, monotonic)
         self._queue: WorkQueue[Key] = WorkQueue(self._turn, self._settings.concurrent_pools)
 
@@ -101,6 +106,7 @@ class PoolController:
             state = self._pools[key] = PoolState(*key, uid, self._settings)
             state.seen_status = raw.get("status") or {}
             state.start_over()
+            state.crew.listen(self._monotonic())
         elif generation < state.generation:
             return
         state.seen_status = raw.get("status") or {}
@@ -133,7 +139,18 @@ class PoolController:
             logger.info("broker epoch %s: declaring %d pools", epoch, len(self._pools))
         for state in self._pools.values():
             state.depth_at = None
+            state.crew.listen(self._monotonic())
             state.hurry()
+            self._queue.add(state.key)
+
+    def on_presence(self, message: PresenceMessage, address: str | None) -> None:
+        """A worker says what it does; `address` is where it can be told something."""
+        key = parse_pool_queue(message.queue)
+        state = None if key is None else self._pools.get(key)
+        if state is None:
+            return
+        state.crew.hear(message, address, self._monotonic())
+        if state.target is not None and message.doing is Doing.DRAINING:
             self._queue.add(state.key)
 
     def poke(self, namespace: str, pool: str) -> None:
@@ -176,6 +193,7 @@ class PoolController:
         """Work until cancelled. Only one process may do so at a time."""
         for state in self._pools.values():
             state.start_over()
+            state.crew.listen(self._monotonic())
             self._queue.add(state.key)
         try:
             await self._queue.run()

@@ -91,6 +91,16 @@ class LiveDeployment:
         return self.raw is None or "observedGeneration" in self.raw.get("status", {})
 
     @property
+    def is_rolling(self) -> bool:
+        """Whether its pods are being replaced, and Kubernetes has not given that up."""
+        status = {} if self.raw is None else self.raw.get("status", {})
+        total = int(status.get("replicas", 0))
+        if int(status.get("updatedReplicas", total)) == total:
+            return False
+        progress = (one for one in status.get("conditions") or () if one.get("type") == "Progressing")
+        return all(one.get("status") != "False" for one in progress)
+
+    @property
     def terminating(self) -> bool:
         """Whether it is being deleted and not gone yet."""
         return self.raw is not None and self.raw["metadata"].get("deletionTimestamp") is not None

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from mastercontrol.engine.ports import RawObject
@@ -43,9 +44,27 @@ class PoolCluster(Protocol):
         """
         ...
 
+    async def annotate_pod(self, namespace: str, name: str, annotations: dict[str, str | None]) -> None:
+        """Set annotations of a pod; None removes one.
+
+        :raises StoreError: Gone, Rejected or StoreUnavailable.
+        """
+        ...
+
     async def list_pods(self, namespace: str, selector: str) -> list[RawObject]:
         """The pods that a label selector (`key=value,key2=value2`) matches.
 
         :raises StoreUnavailable: no answer.
+        """
+        ...
+
+
+class WorkerLine(Protocol):
+    """The way to single workers. `broker.adapter` implements it."""
+
+    async def tell(self, letters: Sequence[tuple[str, bytes]]) -> None:
+        """Send bodies to addresses that workers gave. Who is not there any more gets nothing, and that is no error.
+
+        :raises BrokerUnavailable: not connected, or refused.
         """
         ...

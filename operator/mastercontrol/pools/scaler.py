@@ -16,7 +16,8 @@ from mastercontrol.engine.ports import Broker, BrokerError, Depth
 from mastercontrol.pools import metrics
 from mastercontrol.pools.deployment import child_name
 from mastercontrol.pools.ports import PoolCluster
-from mastercontrol.pools.scaling import decide_replicas, policy_of
+from mastercontrol.pools.reducer import Reducer
+from mastercontrol.pools.scaling import ScalingReason, decide_replicas, policy_of
 from mastercontrol.pools.settings import PoolSettings
 from mastercontrol.pools.state import PoolState
 
@@ -34,8 +35,10 @@ class Scaler:
         clock: Callable[[], dt.datetime],
         monotonic: Callable[[], float],
         outstanding: Callable[[str, str], int],
+        reducer: Reducer,
     ) -> None:
         self._cluster = cluster
+        self._reducer = reducer
         self._broker = broker
         self._settings = settings
         self._clock = clock
@@ -51,7 +54,14 @@ class Scaler:
         if self.reading_due(state, pool) == 0:
             state.depth = await self._read(pool)
             state.depth_at = self._monotonic()
-            await self._decide(state, pool, state.depth)
+            if not await self._decide(state, pool, state.depth):
+                state.target = None
+        if not _is_seen(state):
+            return
+        if state.target is None:
+            await self._reducer.keep(state)
+        else:
+            await self._lower(state, pool, *state.target)
 
     def reading_due(self, state: PoolState, pool: WorkerPool) -> float | None:
         """Seconds until the queue is to be read; None when nothing can be learned from it."""
@@ -65,12 +75,13 @@ class Scaler:
         return max(0.0, state.depth_at + self._settings.scale_interval_seconds - self._monotonic())
 
     def rises(self, state: PoolState, pool: WorkerPool) -> bool:
-        """Whether the steps that the operator knows of call for more workers than the Deployment is told to have."""
+        """Whether the steps that the operator knows of call for more workers than there are to be."""
         if state.live.raw is None:
             return False
+        settled = state.live.replicas if state.target is None else min(state.target[0], state.live.replicas)
         policy = policy_of(pool)
         outstanding = self._outstanding(pool.namespace, pool.name)
-        return policy.automatic and policy.recommend(outstanding) > state.live.replicas
+        return policy.automatic and policy.recommend(outstanding) > settled
 
     async def _read(self, pool: WorkerPool) -> Depth | None:
         if self._broker.epoch is None:
@@ -81,21 +92,47 @@ class Scaler:
             logger.warning("pool %s/%s: the depth of its queue is unknown: %s", pool.namespace, pool.name, error)
             return None
 
-    async def _decide(self, state: PoolState, pool: WorkerPool, depth: Depth | None) -> None:
-        if not state.live.known or state.live.raw is None:
-            return
+    async def _decide(self, state: PoolState, pool: WorkerPool, depth: Depth | None) -> bool:
+        """Set a larger number at once, and take note of a smaller one; False where it is to stay."""
+        if not _is_seen(state):
+            return False
         current, outstanding = state.live.replicas, self._outstanding(pool.namespace, pool.name)
         now = self._monotonic()
         decision = decide_replicas(now, policy_of(pool), current, depth, outstanding, state.history)
         state.history = decision.history
         if decision.replicas is None:
+            return False
+        if decision.replicas > current:
+            state.target = None
+            await self._set(state, pool, decision.replicas, decision.reason)
+        else:
+            state.target = decision.replicas, decision.reason
+        return True
+
+    async def _lower(self, state: PoolState, pool: WorkerPool, target: int, why: ScalingReason) -> None:
+        policy = policy_of(pool)
+        if policy.automatic:  # there may be more work than at the last reading
+            target = max(target, policy.recommend(self._outstanding(pool.namespace, pool.name)))
+        if target >= state.live.replicas:
+            await self._reducer.keep(state)
             return
+        replicas = await self._reducer.reduce(state, pool, target, state.depth, why)
+        if replicas < state.live.replicas:
+            await self._set(state, pool, replicas, why)
+
+    async def _set(self, state: PoolState, pool: WorkerPool, replicas: int, why: ScalingReason) -> None:
         logger.info(
             "pool %s/%s: from %d to %d workers (%s, backlog %s, outstanding %d)",
-            *(pool.namespace, pool.name, current, decision.replicas, decision.reason.name.lower()),
-            *("unknown" if depth is None else depth.backlog, outstanding),
+            *(pool.namespace, pool.name, state.live.replicas, replicas, why.name.lower()),
+            "unknown" if state.depth is None else state.depth.backlog,
+            self._outstanding(pool.namespace, pool.name),
         )
-        await self._cluster.scale(pool.namespace, child_name(pool.name), decision.replicas)
-        metrics.SCALINGS.labels(decision.reason.name.lower()).inc()
-        state.live.scaled(decision.replicas)
+        await self._cluster.scale(pool.namespace, child_name(pool.name), replicas)
+        metrics.SCALINGS.labels(why.name.lower()).inc()
+        state.live.scaled(replicas)
         state.last_scale_time = format_time(self._clock())
+
+
+def _is_seen(state: PoolState) -> bool:
+    """Whether it is known that there is a Deployment, and how it is."""
+    return state.live.known and state.live.raw is not None

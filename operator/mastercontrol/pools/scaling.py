@@ -4,8 +4,8 @@
 can't be known) and the number of steps that the operator itself has dispatched and not seen answered.
 
 - Up at once, by the larger of the two numbers, from zero as well.
-- Down only when the depth is known, when every recommendation of the stabilization window allows it (as the
-  HorizontalPodAutoscaler does it), and never below the number of messages that are being worked on.
+- Down only when the depth is known and when every recommendation of the stabilization window allows it (as the
+  HorizontalPodAutoscaler does it). Which workers go then, and when, `leaving.py` says: none that is at work.
 - What is not known lowers nothing. The bounds that the user wrote hold at once, whatever is known.
 """
 
@@ -60,7 +60,6 @@ class ScalingReason(Enum):
     BACKLOG = auto()  # there is more work than before
     SHRINK = auto()  # less work for the whole window
     STABILIZING = auto()  # less work, but not yet for the whole window
-    BUSY = auto()  # less work, but messages are still being worked on
     DEPTH_UNKNOWN = auto()  # the queue could not be read
     STEADY = auto()  # it is as it should be
 
@@ -113,7 +112,7 @@ def decide_replicas(
         # Not recorded: a moment of which nothing is known neither allows nor forbids anything later.
         reason = ScalingReason.DEPTH_UNKNOWN if bounded == current else ScalingReason.BOUNDS
         return _set(bounded, current, reason, history)
-    return _shrink(now, policy, current, observed, recommended, history)
+    return _shrink(now, policy, current, recommended, history)
 
 
 def initial_replicas(policy: ScalingPolicy, observed: Depth | None, outstanding: int) -> int:
@@ -124,9 +123,7 @@ def initial_replicas(policy: ScalingPolicy, observed: Depth | None, outstanding:
     return decision.replicas or 0
 
 
-def _shrink(
-    now: float, policy: ScalingPolicy, current: int, observed: Depth, recommended: int, history: History
-) -> ScalingDecision:
+def _shrink(now: float, policy: ScalingPolicy, current: int, recommended: int, history: History) -> ScalingDecision:
     bounded = policy.clamp(current)
     recent = _within(now, policy, history)
     if not recent and policy.window_seconds > 0:
@@ -134,18 +131,15 @@ def _shrink(
         recent = (Recommendation(now, bounded),)
     recent = _record(now, policy, recommended, recent)
     stable = min(bounded, recent[0].replicas)
-    # Each message that is being worked on may be with a worker of its own, and victims can't be chosen here.
-    busy = min(bounded, observed.unacknowledged)
-    wanted = max(stable, busy)
-    if wanted < bounded:
+    if stable < bounded:
         reason = ScalingReason.SHRINK
     elif bounded != current:
         reason = ScalingReason.BOUNDS
     elif recommended == bounded:
         reason = ScalingReason.STEADY
     else:
-        reason = ScalingReason.STABILIZING if stable == bounded else ScalingReason.BUSY
-    return _set(wanted, current, reason, recent)
+        reason = ScalingReason.STABILIZING
+    return _set(stable, current, reason, recent)
 
 
 def _within(now: float, policy: ScalingPolicy, history: History) -> History:

@@ -18,6 +18,9 @@ class PoolSettings:
     status_interval_seconds: float = 2.0
     """The least time between two status writes of a pool when nothing but counts changed."""
 
+    mark_settle_seconds: float = 0.5
+    """How long a pod was marked before the number of replicas goes down: what chooses by the mark must have seen it."""
+
     resync_seconds: float = 300.0
     """Between two looks at a pool at which nothing happens: reads only, in case an event of the watch was lost."""
 

@@ -6,18 +6,29 @@ and add the pool to the queue. Nothing here is needed to survive a restart: all 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from mastercontrol.api.pool import WorkerPool
 from mastercontrol.engine.ports import Depth, RawObject, Readiness
 from mastercontrol.pools.backoff import Backoff, Problem
+from mastercontrol.pools.crew import Crew
 from mastercontrol.pools.live import LiveDeployment
-from mastercontrol.pools.scaling import History
+from mastercontrol.pools.scaling import History, ScalingReason
 from mastercontrol.pools.settings import PoolSettings
 
 Key = tuple[str, str]
 """Namespace and name of a pool."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """To drain: what the worker echoes, and when it was sent last, in seconds of a monotonic clock."""
+
+    text: str
+    at: float
 
 
 class PoolState:
@@ -52,6 +63,12 @@ class PoolState:
         self.depth_at: float | None = None
         self.workers: Readiness | None = None
         self.history: History = ()
+        self.target: tuple[int, ScalingReason] | None = None  # fewer workers than it has, and why
+        self.crew = Crew()
+        self.orders: dict[str, Order] = {}  # by worker, the order to drain that it was given
+        self.marked: dict[str, float] = {}  # pods that are marked to go first, and since when
+        self.unmarked_at = -math.inf
+        self.leaving = 0  # workers that are to go and still hold a step
         self.status: Mapping[str, Any] = self.seen_status
         self.status_at: float | None = None
         self.last_scale_time: str | None = self.seen_status.get("lastScaleTime")

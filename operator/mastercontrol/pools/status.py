@@ -25,6 +25,7 @@ class View:
     counts: Counts
     wanted: int | None
     backlog: int | None
+    leaving: int
     last_scale_time: str | None
     problem: Problem | None
     trouble: str | None
@@ -104,7 +105,10 @@ def _scaling_active(view: View) -> list[_Condition]:
         return [_false(kind, Reason.SCALING_DISABLED, "autoscaling.enabled is false")]
     if view.backlog is None:
         return [_false(kind, Reason.DEPTH_UNKNOWN, "the queue can't be read, so no worker is stopped")]
-    return [_true(kind, Reason.FOLLOWS_BACKLOG, "the number of workers follows the backlog")]
+    message = "the number of workers follows the backlog"
+    if view.leaving:
+        message += f"; {view.leaving} finish their steps before they are stopped"
+    return [_true(kind, Reason.FOLLOWS_BACKLOG, message)]
 
 
 def _true(kind: ConditionType, reason: Reason, message: str) -> _Condition:

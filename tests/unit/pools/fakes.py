@@ -7,7 +7,7 @@ import copy
 import datetime as dt
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from mastercontrol.engine.ports import (
@@ -20,6 +20,7 @@ from mastercontrol.engine.ports import (
     TopologyConflict,
 )
 from mastercontrol_worker.contract import StepMessage
+from mastercontrol_worker.presence import CommandMessage
 
 Path = tuple[str, ...]
 
@@ -111,6 +112,16 @@ class Cluster:
             else:
                 merged[field] = copy.deepcopy(value)
 
+    async def annotate_pod(self, namespace: str, name: str, annotations: dict[str, str | None]) -> None:
+        del namespace
+        marked = any(annotations.values())
+        await self._call("annotate", f"{'mark' if marked else 'unmark'} {name}")
+        for pod in self.pods:
+            if pod["metadata"]["name"] == name:
+                pod["metadata"]["annotations"] = {k: v for k, v in annotations.items() if v is not None}
+                return
+        raise Gone(name)
+
     async def list_pods(self, namespace: str, selector: str) -> list[RawObject]:
         del namespace, selector
         await self._call("pods")
@@ -198,6 +209,7 @@ class Broker:
         self.conflict: TopologyConflict | None = None
         self.holds: dict[tuple[str, str], int | None] = {}
         self.calls: Counter[str] = Counter()
+        self.on_letter: Callable[[str, CommandMessage], None] = lambda *_: None
 
     async def publish(self, namespace: str, pool: str, message: StepMessage) -> None:
         del namespace, pool, message
@@ -222,6 +234,11 @@ class Broker:
         del namespace
         self.calls["depth"] += 1
         return self.depths.get(pool, Depth(0, 0, 0))
+
+    async def tell(self, letters: Sequence[tuple[str, bytes]]) -> None:
+        self._check()
+        for address, body in letters:
+            self.on_letter(address, CommandMessage.decode(body))
 
     async def heard_all(self) -> bool:
         raise AssertionError("the pool controller hears no heartbeats")

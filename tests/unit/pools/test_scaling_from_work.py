@@ -101,20 +101,6 @@ async def test_work_within_the_window_keeps_the_workers(world: World) -> None:
     assert world.cluster.calls["scale"] == 1
 
 
-async def test_workers_that_hold_messages_are_not_stopped(world: World) -> None:
-    await world.add(pool(autoscaling={"scaleDownStabilizationSeconds": 10, "targetBacklog": 10}))
-    world.publish(30)
-    await world.settle()
-    world.outstanding["shop", "resize"] = 3
-    world.broker.depths["resize"] = Depth(0, 3, 3)
-    await world.after(60)
-    assert world.cluster.replicas() == 3
-    world.outstanding["shop", "resize"] = 2
-    world.broker.depths["resize"] = Depth(0, 2, 3)
-    await world.after(2)
-    assert world.cluster.replicas() == 2
-
-
 async def test_an_unknown_depth_stops_no_worker_and_says_so(world: World) -> None:
     await world.add(pool(autoscaling={"scaleDownStabilizationSeconds": 5}))
     world.publish(3)

@@ -45,6 +45,7 @@ class World:
         controller = PoolController(
             self.cluster,
             self.broker,
+            self.broker,
             outstanding=self._outstanding,
             settings=self.settings,
             clock=self.clock.now,
