@@ -65,6 +65,7 @@ class Seen:
 
     deliveries: list[Delivery] = field(default_factory=list)
     heartbeats: list[tuple[str | None, bytes]] = field(default_factory=list)
+    presences: list[tuple[str | None, bytes]] = field(default_factory=list)
     epochs: list[str] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
     order: list[str] = field(default_factory=list)
@@ -75,6 +76,9 @@ class Seen:
 
     def on_heartbeat(self, message_id: str | None, body: bytes) -> None:
         self.heartbeats.append((message_id, body))
+
+    def on_presence(self, address: str | None, body: bytes) -> None:
+        self.presences.append((address, body))
 
     def on_connected(self, epoch: str) -> None:
         self.epochs.append(epoch)

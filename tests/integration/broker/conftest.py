@@ -83,6 +83,7 @@ async def open_stage(node_url: str, api_url: str, vhost: str, admin: Admin) -> A
                 on_connected=seen.on_connected,
                 on_lost=seen.on_lost,
                 on_heartbeat=seen.on_heartbeat,
+                on_presence=seen.on_presence,
                 settings=settings,
             )
             stage = RealStage(broker, seen, store, proxy, admin, url, vhost)

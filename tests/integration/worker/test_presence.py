@@ -34,10 +34,11 @@ class Operator:
     def until(self, doing: Doing, held: int) -> PresenceMessage:
         while (said := self.hear()).doing is not doing or said.held != held:
             pass
+        assert said.obeys == "an order"
         return said
 
     def tell(self, command: Command, seconds: int = 30) -> None:
-        self._broker.channel.basic_publish("", self.address, CommandMessage(command, seconds).encode())
+        self._broker.channel.basic_publish("", self.address, CommandMessage(command, "an order", seconds).encode())
 
 
 def consumers(broker: Broker) -> int:

@@ -13,14 +13,16 @@ from mastercontrol_worker.attendance import Attendance
 from mastercontrol_worker.contract import MalformedMessage
 from mastercontrol_worker.presence import MAX_BYTES, Command, CommandMessage, Doing, PresenceMessage
 
-PRESENCE = PresenceMessage("mcp.pool.shop.payments", "w-1", Doing.DRAINING, 2, 4)
+PRESENCE = PresenceMessage("mcp.pool.shop.payments", "w-1", Doing.DRAINING, 2, 4, "order-7")
 
 
 def test_a_presence_is_read_as_it_was_written() -> None:
     assert PresenceMessage.decode(PRESENCE.encode()) == PRESENCE
 
 
-@pytest.mark.parametrize("command", [CommandMessage(Command.DRAIN, 7), CommandMessage(Command.RESUME)], ids=["d", "r"])
+@pytest.mark.parametrize(
+    "command", [CommandMessage(Command.DRAIN, "order-7", 7), CommandMessage(Command.RESUME, "order-8")], ids=["d", "r"]
+)
 def test_a_command_is_read_as_it_was_written(command: CommandMessage) -> None:
     assert CommandMessage.decode(command.encode()) == command
 
@@ -33,6 +35,8 @@ WRONG: dict[str, Any] = {
     "held-negative": {"held": -1},
     "held-true": {"held": True},
     "no-slots": {"slots": 0},
+    "obeys-a-number": {"obeys": 7},
+    "obeys-too-much": {"obeys": "x" * 65},
     "long": {"more": "x" * MAX_BYTES},
 }
 
@@ -66,7 +70,8 @@ class FakeLine:
 
     def announce(self, body: bytes) -> bool:
         said = PresenceMessage.decode(body)
-        self.events.append(f"{said.doing} {said.held}")
+        assert said.obeys in {"", "an order"}
+        self.events.append(f"{said.doing} {said.held}" + (" as ordered" if said.obeys else ""))
         return True
 
     async def stop_consuming(self) -> None:
@@ -92,7 +97,7 @@ class Attending:
         self.task = asyncio.create_task(self.attendance.run())
 
     def command(self, command: Command, seconds: int = 30) -> None:
-        self.line.on_command(CommandMessage(command, seconds).encode())
+        self.line.on_command(CommandMessage(command, "an order", seconds).encode())
 
     async def said(self) -> list[str]:
         """What happened since the last call."""
@@ -130,13 +135,13 @@ async def test_a_drain_stops_consuming_before_it_is_answered_and_each_settled_st
     await attending.said()
     attending.held = 2
     attending.command(Command.DRAIN)
-    assert await attending.said() == ["stop", "Draining 2"]
+    assert await attending.said() == ["stop", "Draining 2 as ordered"]
     attending.held = 1
     attending.attendance.settled()
-    assert await attending.said() == ["Draining 1"]
+    assert await attending.said() == ["Draining 1 as ordered"]
     attending.held = 0
     attending.attendance.settled()
-    assert await attending.said() == ["Draining 0"]
+    assert await attending.said() == ["Draining 0 as ordered"]
 
 
 async def test_a_worker_that_consumes_does_not_tell_each_settled_step(attending: Attending) -> None:
@@ -149,24 +154,24 @@ async def test_a_drain_that_is_asked_for_again_is_answered_again_and_stops_nothi
     attending.command(Command.DRAIN)
     await attending.said()
     attending.command(Command.DRAIN)
-    assert await attending.said() == ["Draining 0"]
+    assert await attending.said() == ["Draining 0 as ordered"]
 
 
 async def test_a_worker_that_is_to_resume_consumes_again(attending: Attending) -> None:
     attending.command(Command.DRAIN)
     await attending.said()
     attending.command(Command.RESUME)
-    assert await attending.said() == ["resume", "Consuming 0"]
+    assert await attending.said() == ["resume", "Consuming 0 as ordered"]
     attending.command(Command.RESUME)
-    assert await attending.said() == ["Consuming 0"]
+    assert await attending.said() == ["Consuming 0 as ordered"]
 
 
 async def test_a_drain_that_nobody_asks_for_again_ends_by_itself(attending: Attending) -> None:
     await attending.said()
     attending.command(Command.DRAIN, seconds=1)
-    assert await attending.said() == ["stop", "Draining 0"]
+    assert await attending.said() == ["stop", "Draining 0 as ordered"]
     await asyncio.sleep(1.1)
-    assert await attending.said() == ["resume", "Consuming 0"]
+    assert await attending.said() == ["resume", "Consuming 0 as ordered"]
 
 
 async def test_a_worker_that_ends_consumes_no_more_whatever_is_asked(attending: Attending) -> None:
@@ -174,7 +179,7 @@ async def test_a_worker_that_ends_consumes_no_more_whatever_is_asked(attending: 
     await attending.said()
     attending.ends = True
     attending.command(Command.RESUME)
-    assert await attending.said() == ["Draining 0"]
+    assert await attending.said() == ["Draining 0 as ordered"]
 
 
 async def test_a_command_that_is_none_is_passed_over(attending: Attending, caplog: pytest.LogCaptureFixture) -> None:
