@@ -46,7 +46,10 @@ class Speaker:
 async def speaker(stage: RealStage) -> AsyncIterator[Speaker]:
     """With the rights of a pool's workers, and no other."""
     await stage.broker.declare_pool("team", "payments", LIMIT)
-    made = await asyncio.to_thread(Speaker, await stage.broker.worker_url("team", "payments"))
+    rights = urlsplit(await stage.broker.worker_url("team", "payments")).netloc.rpartition("@")[0]
+    address = urlsplit(stage.url)  # not through the operator's proxy
+    url = address._replace(netloc=f"{rights}@{address.hostname}:{address.port}").geturl()
+    made = await asyncio.to_thread(Speaker, url)
     yield made
     if made.connection.is_open:
         await asyncio.to_thread(made.connection.close)
