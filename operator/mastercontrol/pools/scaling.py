@@ -13,9 +13,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum, auto
+from typing import Final
 
 from mastercontrol.api.pool import WorkerPool
 from mastercontrol.engine.ports import Depth
+
+
+GAP_SECONDS: Final = 5.0
+"""A longer time without a recommendation is one of which nothing is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +131,7 @@ def initial_replicas(policy: ScalingPolicy, observed: Depth | None, outstanding:
 def _shrink(now: float, policy: ScalingPolicy, current: int, recommended: int, history: History) -> ScalingDecision:
     bounded = policy.clamp(current)
     recent = _within(now, policy, history)
-    if not recent and policy.window_seconds > 0:
+    if policy.window_seconds > 0 and not recent and not _goes_on(now, history):
         # Nothing is known of the window (a new operator, a broker that was away): what there is was right so far.
         recent = (Recommendation(now, bounded),)
     recent = _record(now, policy, recommended, recent)
@@ -140,6 +145,11 @@ def _shrink(now: float, policy: ScalingPolicy, current: int, recommended: int, h
     else:
         reason = ScalingReason.STABILIZING
     return _set(stable, current, reason, recent)
+
+
+def _goes_on(now: float, history: History) -> bool:
+    """Whether the last recommendation is of just before: a window may be shorter than the time between two."""
+    return bool(history) and now - history[-1].at <= GAP_SECONDS
 
 
 def _within(now: float, policy: ScalingPolicy, history: History) -> History:
