@@ -18,7 +18,6 @@ from typing import Final
 from mastercontrol.api.pool import WorkerPool
 from mastercontrol.engine.ports import Depth
 
-
 GAP_SECONDS: Final = 5.0
 """A longer time without a recommendation is one of which nothing is known."""
 
