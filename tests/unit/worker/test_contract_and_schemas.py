@@ -298,9 +298,12 @@ REFERENCE = Path(__file__).parents[3] / "docs" / "reference" / "worker-contract.
 HOW_TO = Path(__file__).parents[3] / "docs" / "how-to" / "write-a-worker.md"
 
 
+FILES = ("step", "result", "heartbeat", "presence", "command")
+
+
 def test_the_examples_of_the_reference_page_fit_the_schemas() -> None:
     shown = [json.loads(text) for text in re.findall(r"```json\n(.*?)```", REFERENCE.read_text(), re.DOTALL)]
-    for body, file in zip(shown, ("step", "result", "heartbeat"), strict=True):
+    for body, file in zip(shown, FILES, strict=True):
         schema(f"{file}.json").validate(body)
 
 
@@ -308,7 +311,7 @@ def test_the_reference_page_tells_every_code_and_every_field() -> None:
     text = REFERENCE.read_text()
     codes = [STEP_FAILED, STEP_UNKNOWN, STEP_TIMEOUT, RESULT_TOO_LARGE, RESULT_NOT_JSON, EXIT_CODE, DELIVERY_LIMIT]
     codes.append(HEARTBEAT_TIMEOUT)
-    fields = {name for file in ("step", "result", "heartbeat") for name in _schema(f"{file}.json")["properties"]}
+    fields = {name for file in FILES for name in _schema(f"{file}.json")["properties"]}
     assert [word for word in (*codes, *fields) if f"`{word}`" not in text] == []
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
+from importlib.resources import files
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator, ValidationError
 
 from mastercontrol_worker.attendance import Attendance
 from mastercontrol_worker.contract import MalformedMessage
@@ -25,6 +27,21 @@ def test_a_presence_is_read_as_it_was_written() -> None:
 )
 def test_a_command_is_read_as_it_was_written(command: CommandMessage) -> None:
     assert CommandMessage.decode(command.encode()) == command
+
+
+def test_what_is_written_fits_the_schemas_and_what_is_refused_does_not() -> None:
+    _schema("presence.json").validate(json.loads(PRESENCE.encode()))
+    for command in (CommandMessage(Command.DRAIN, "order-7", 7), CommandMessage(Command.RESUME)):
+        _schema("command.json").validate(json.loads(command.encode()))
+    for name, change in WRONG.items():
+        if name != "long":
+            with pytest.raises(ValidationError):
+                _schema("presence.json").validate(json.loads(PRESENCE.encode()) | change)
+
+
+def _schema(name: str) -> Draft202012Validator:
+    text = (files("mastercontrol_worker") / "schemas" / name).read_text()
+    return Draft202012Validator(json.loads(text))
 
 
 WRONG: dict[str, Any] = {
