@@ -88,6 +88,8 @@ def value(field: Schema) -> str:
         rules = [rule["rule"] for rule in field.get("x-kubernetes-validations", ())]
         return "quantity" if any("isQuantity" in rule for rule in rules) else "integer or string"
     kind = field.get("type", "any JSON value")
+    if isinstance(kind, list):
+        kind = " or ".join(kind)
     if kind == "array":
         return f"list of {field['items'].get('type', 'value')}s"
     if field.get("additionalProperties"):

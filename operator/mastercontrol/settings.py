@@ -59,6 +59,7 @@ class Settings:
     sweep_seconds: float = _setting(300.0, "Between two sweeps for lost dispatches and vanished jobs.")
     scale_interval_seconds: float = _setting(1.0, "Between two looks at a busy pool's queue.")
     unlimited_step_seconds: int = _setting(86400, "How long a worker may hold a step that has no timeoutSeconds.")
+    max_workers: int | None = _setting(None, "Workers that all pools of one namespace may have together; unset: any.")
     history_limit: int = _setting(20, "Transitions kept in a job's status.history.")
     heartbeat_status_seconds: float = _setting(
         30.0, "Between two writes of a job's status that heartbeats alone are the reason for."
@@ -94,6 +95,7 @@ class Settings:
         return PoolSettings(
             scale_interval_seconds=self.scale_interval_seconds,
             unlimited_step_seconds=self.unlimited_step_seconds,
+            max_workers=self.max_workers,
         )
 
 
@@ -135,9 +137,13 @@ def _check_urls(settings: Settings) -> None:
         raise InvalidSetting(f"MCP_MANAGEMENT_URL: write {form}")
 
 
-def _read(name: str, text: str, kind: type) -> Any:
+def _read(name: str, text: str, kind: Any) -> Any:
     if kind is str:
         return text
+    if kind not in {int, float}:  # what may be unset: an empty text leaves it so
+        kind = next(one for one in typing.get_args(kind) if one is not type(None))
+        if not text:
+            return None
     try:
         value = kind(text)
     except ValueError:

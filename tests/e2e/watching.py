@@ -34,6 +34,8 @@ class ReplicasWatch:
         self._process.kill()
         self._process.wait()
         self._reader.join()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
 
     def until(self, holds: Callable[[int], bool], after: float, seconds: float) -> float:
         """When the number first was so, at or after a moment."""

@@ -60,6 +60,7 @@ class ConditionType(StrEnum):
     WAITING = "Waiting"
     READY = "Ready"
     SCALING_ACTIVE = "ScalingActive"  # of a pool: its number of workers follows its queue
+    SCALING_LIMITED = "ScalingLimited"  # of a pool: its steps call for more workers than it may have
     OPERATED = "Operated"  # of a job: what became of the last of spec.operations
     INVALID = "Invalid"  # of a Workflow: no Job can run it, and why
 
@@ -99,6 +100,11 @@ class Reason(StrEnum):
     DEPTH_UNKNOWN = "DepthUnknown"
     FOLLOWS_BACKLOG = "FollowsBacklog"
     SCALING_DISABLED = "ScalingDisabled"
+    # Of ScalingLimited; the first three as the HorizontalPodAutoscaler calls them.
+    DESIRED_WITHIN_RANGE = "DesiredWithinRange"
+    TOO_MANY_REPLICAS = "TooManyReplicas"
+    SCALE_UP_LIMIT = "ScaleUpLimit"
+    NAMESPACE_QUOTA = "NamespaceQuota"
     INTERNAL_ERROR = "InternalError"
     # Of a Schedule, as the CronJob controller calls them.
     MISS_SCHEDULE = "MissSchedule"

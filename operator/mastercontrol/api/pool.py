@@ -4,18 +4,56 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 from mastercontrol.api import values
 
 
+class Unit(StrEnum):
+    """What `value` of a policy counts."""
+
+    PODS = "Pods"
+    PERCENT = "Percent"
+
+
+class SelectPolicy(StrEnum):
+    """Which of several policies counts."""
+
+    MAX = "Max"
+    MIN = "Min"
+    DISABLED = "Disabled"  # none: the pool does not grow
+
+
+@dataclass(frozen=True, slots=True)
+class ScaleUpPolicy:
+    """So many more workers, in pods or percent, in so many seconds."""
+
+    unit: Unit
+    value: int
+    period_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class ScaleUp:
+    """How fast a pool may grow. Without policies as fast as it likes."""
+
+    policies: tuple[ScaleUpPolicy, ...] = ()
+    select: SelectPolicy = SelectPolicy.MAX
+
+
 @dataclass(frozen=True, slots=True)
 class AutoscalingSpec:
-    """When the number of replicas follows the queue. `target_backlog` is in messages per replica."""
+    """When the number of replicas follows the queue. `target_backlog` is in messages per replica.
+
+    `weight` is the pool's part of what a namespace may have, beside those of the other pools.
+    """
 
     enabled: bool = True
     target_backlog: int = 1
     scale_down_stabilization_seconds: int = 60
+    scale_up: ScaleUp = ScaleUp()
+    weight: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +84,8 @@ class WorkerPool:
 
 
 _SPEC_FIELDS = frozenset({"replicas", "minReplicas", "maxReplicas", "autoscaling", "deliveryLimit", "template"})
-_AUTOSCALING_FIELDS = frozenset({"enabled", "targetBacklog", "scaleDownStabilizationSeconds"})
+_AUTOSCALING_FIELDS = frozenset({"enabled", "targetBacklog", "scaleDownStabilizationSeconds", "scaleUp", "weight"})
+_POLICY_FIELDS = frozenset({"type", "value", "periodSeconds"})
 
 
 def parse_pool(raw: Mapping[str, Any]) -> WorkerPool:
@@ -90,4 +129,22 @@ def _autoscaling(data: Mapping[str, Any]) -> AutoscalingSpec:
         scale_down_stabilization_seconds=values.whole(
             data, "scaleDownStabilizationSeconds", path, 0, 3600, default.scale_down_stabilization_seconds
         ),
+        scale_up=_scale_up(values.mapping(data, "scaleUp", path), f"{path}.scaleUp"),
+        weight=values.whole(data, "weight", path, 1, 1000, default.weight),
     )
+
+
+def _scale_up(data: Mapping[str, Any], path: str) -> ScaleUp:
+    values.known(data, frozenset({"policies", "selectPolicy"}), path)
+    policies = []
+    for index, policy in enumerate(data.get("policies") or ()):
+        where = f"{path}.policies[{index}]"
+        values.known(policy, _POLICY_FIELDS, where)
+        policies.append(
+            ScaleUpPolicy(
+                values.choice(policy, "type", where, Unit),
+                values.required_whole(policy, "value", where, 1, 100_000),
+                values.required_whole(policy, "periodSeconds", where, 1, 1800),
+            )
+        )
+    return ScaleUp(tuple(policies), values.choice(data, "selectPolicy", path, SelectPolicy, SelectPolicy.MAX))

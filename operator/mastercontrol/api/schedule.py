@@ -120,19 +120,11 @@ def _spec(spec: Mapping[str, Any]) -> ScheduleSpec:
         template=_template(values.mapping(spec, "jobTemplate", "spec")),
         time_zone=values.optional_text(spec, "timeZone", "spec"),
         starting_deadline_seconds=values.optional_whole(spec, "startingDeadlineSeconds", "spec", 1, 2**31 - 1),
-        concurrency=_policy(values.text(spec, "concurrencyPolicy", "spec", ConcurrencyPolicy.ALLOW)),
+        concurrency=values.choice(spec, "concurrencyPolicy", "spec", ConcurrencyPolicy, ConcurrencyPolicy.ALLOW),
         suspend=values.flag(spec, "suspend", "spec", default=False),
         successful_jobs_history_limit=values.whole(spec, "successfulJobsHistoryLimit", "spec", 0, 1000, 3),
         failed_jobs_history_limit=values.whole(spec, "failedJobsHistoryLimit", "spec", 0, 1000, 1),
     )
-
-
-def _policy(word: str) -> ConcurrencyPolicy:
-    try:
-        return ConcurrencyPolicy(word)
-    except ValueError:
-        known = ", ".join(ConcurrencyPolicy)
-        raise values.InvalidObject(f"spec.concurrencyPolicy: write one of {known}, not {word!r}") from None
 
 
 def _template(template: Mapping[str, Any]) -> JobTemplate:

@@ -12,8 +12,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, TypeVar
+
+Word = TypeVar("Word", bound=StrEnum)
 
 
 class InvalidObject(ValueError):
@@ -106,6 +109,16 @@ def optional_text(data: Mapping[str, Any], name: str, path: str) -> str | None:
     return None if data.get(name) is None else text(data, name, path)
 
 
+def choice(data: Mapping[str, Any], name: str, path: str, words: type[Word], default: Word | None = None) -> Word:
+    """A field that is one of the words of an enumeration; without a default it is required."""
+    value = text(data, name, path, default)
+    if value in list(words):
+        return words(value)
+    if value:  # else it was refused already
+        refuse(f"{path}.{name}", f"write one of {', '.join(words)}, not {_shown(value)}")
+    return default or next(iter(words))
+
+
 def flag(data: Mapping[str, Any], name: str, path: str, *, default: bool) -> bool:
     """A field that is true or false."""
     value = data.get(name)
@@ -126,6 +139,13 @@ def whole(data: Mapping[str, Any], name: str, path: str, low: int, high: int, de
         refuse(f"{path}.{name}", f"write a whole number from {low} to {high}, not {_shown(value)}")
         return default
     return value
+
+
+def required_whole(data: Mapping[str, Any], name: str, path: str, low: int, high: int) -> int:
+    """A field that is a whole number between two bounds, and may not be left out."""
+    if data.get(name) is None:
+        refuse(f"{path}.{name}", f"write a whole number from {low} to {high}, it is required")
+    return whole(data, name, path, low, high, low)
 
 
 def optional_whole(data: Mapping[str, Any], name: str, path: str, low: int, high: int) -> int | None:

@@ -24,6 +24,7 @@ from mastercontrol.engine.ports import Broker, BrokerError, Gone, RawObject, Rea
 from mastercontrol.pools import metrics
 from mastercontrol.pools.backoff import Backoff, Problem
 from mastercontrol.pools.deployment import APP_NAME, deployment
+from mastercontrol.pools.limiter import Limiter
 from mastercontrol.pools.ports import PoolCluster, WorkerLine
 from mastercontrol.pools.provision import LongestStep, NotYetError, Provisioner
 from mastercontrol.pools.reducer import Reducer
@@ -79,9 +80,11 @@ class PoolController:
         self._on_workers = on_workers
         self._on_known = on_known
         self._pools: dict[Key, PoolState] = {}
-        self._provisioner = Provisioner(cluster, broker, self._settings, monotonic, outstanding, longest_step)
+        limiter = Limiter(self._settings, monotonic, outstanding, self._of_namespace)
         reducer = Reducer(cluster, line, self._settings, monotonic)
-        self._scaler = Scaler(cluster, broker, self._settings, clock, monotonic, outstanding, reducer)
+        times = clock, monotonic
+        self._scaler = Scaler(cluster, broker, self._settings, *times, outstanding, reducer, limiter, self._hurry)
+        self._provisioner = Provisioner(cluster, broker, self._settings, monotonic, self._scaler.initial, longest_step)
         self._reporter = Reporter(cluster, self._settings, clock, monotonic)
         self._queue: WorkQueue[Key] = WorkQueue(self._turn, self._settings.concurrent_pools)
 
@@ -129,9 +132,7 @@ class PoolController:
 
     def on_workflow(self, namespace: str) -> None:
         """A Workflow was added or changed: the steps of this namespace's pools may take longer now."""
-        for state in self._pools.values():
-            if state.namespace == namespace:
-                self._queue.add(state.key)
+        self._hurry(namespace)
 
     def on_connected(self, epoch: str) -> None:
         """The broker is connected (again). In a new epoch all queues and users are made again."""
@@ -285,6 +286,13 @@ class PoolController:
         return None
 
     # Small things.
+
+    def _of_namespace(self, namespace: str) -> list[PoolState]:
+        return [state for state in self._pools.values() if state.namespace == namespace]
+
+    def _hurry(self, namespace: str) -> None:
+        for state in self._of_namespace(namespace):
+            self._queue.add(state.key)
 
     def _tell(self, key: Key, *, before: bool) -> None:
         if self.known(*key) != before:

@@ -16,7 +16,6 @@ from mastercontrol.engine.ports import Broker, RawObject, TopologyConflict
 from mastercontrol.pools import deployment as manifests
 from mastercontrol.pools.backoff import Problem
 from mastercontrol.pools.ports import PoolCluster
-from mastercontrol.pools.scaling import initial_replicas, policy_of
 from mastercontrol.pools.settings import PoolSettings
 from mastercontrol.pools.state import PoolState
 
@@ -49,14 +48,14 @@ class Provisioner:
         broker: Broker,
         settings: PoolSettings,
         monotonic: Callable[[], float],
-        outstanding: Callable[[str, str], int],
+        initial: Callable[[PoolState, WorkerPool], int],
         longest_step: LongestStep,
     ) -> None:
         self._cluster = cluster
         self._broker = broker
         self._settings = settings
         self._monotonic = monotonic
-        self._outstanding = outstanding
+        self._initial = initial
         self._longest_step = longest_step
         self._epoch: str | None = None
 
@@ -138,9 +137,6 @@ class Provisioner:
         answer = await self._cluster.apply(manifests.with_replicas(manifest, replicas))
         state.live.applied(manifest, answer)
         state.applied_at = self._monotonic()
-
-    def _initial(self, state: PoolState, pool: WorkerPool) -> int:
-        return initial_replicas(policy_of(pool), state.depth, self._outstanding(pool.namespace, pool.name))
 
     def _why_apply(self, state: PoolState, pool: WorkerPool, manifest: RawObject) -> str | None:
         """What an apply would change, in a word for the log; None when nothing."""

@@ -30,8 +30,8 @@ ASKED_AGAIN_SECONDS = DRAIN_SECONDS / 3
 HOLDS_SECONDS = DRAIN_SECONDS * 2 / 3
 """How long after the last request its answer counts: well before the drain may end by itself."""
 
-WRITTEN = frozenset({ScalingReason.PAUSED, ScalingReason.FIXED, ScalingReason.BOUNDS})
-"""The user's own numbers: they hold whatever is known of the queue."""
+WRITTEN = frozenset({ScalingReason.PAUSED, ScalingReason.FIXED, ScalingReason.BOUNDS, ScalingReason.QUOTA})
+"""Numbers that people wrote: they hold whatever is known of the queue."""
 
 
 class Reducer:

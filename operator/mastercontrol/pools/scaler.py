@@ -15,9 +15,11 @@ from mastercontrol.api.values import format_time
 from mastercontrol.engine.ports import Broker, BrokerError, Depth
 from mastercontrol.pools import metrics
 from mastercontrol.pools.deployment import child_name
+from mastercontrol.pools.limiter import Limiter
+from mastercontrol.pools.pace import Change, kept
 from mastercontrol.pools.ports import PoolCluster
 from mastercontrol.pools.reducer import Reducer
-from mastercontrol.pools.scaling import ScalingReason, decide_replicas, policy_of
+from mastercontrol.pools.scaling import ScalingReason, decide_replicas, initial_replicas, policy_of
 from mastercontrol.pools.settings import PoolSettings
 from mastercontrol.pools.state import PoolState
 
@@ -25,7 +27,10 @@ logger = logging.getLogger(__name__)
 
 
 class Scaler:
-    """One for all pools; what it knows of a pool is in its PoolState."""
+    """One for all pools; what it knows of a pool is in its PoolState.
+
+    `hurry(namespace)` gives the pools of a namespace a turn: workers of one are to become workers of another.
+    """
 
     def __init__(
         self,
@@ -36,9 +41,11 @@ class Scaler:
         monotonic: Callable[[], float],
         outstanding: Callable[[str, str], int],
         reducer: Reducer,
+        limiter: Limiter,
+        hurry: Callable[[str], None],
     ) -> None:
         self._cluster = cluster
-        self._reducer = reducer
+        self._reducer, self._limiter, self._hurry = reducer, limiter, hurry
         self._broker = broker
         self._settings = settings
         self._clock = clock
@@ -63,6 +70,13 @@ class Scaler:
         else:
             await self._lower(state, pool, *state.target)
 
+    def initial(self, state: PoolState, pool: WorkerPool) -> int:
+        """The number that the Deployment is made with."""
+        bounds, outstanding = self._limiter.bounds(state, pool), self._outstanding(pool.namespace, pool.name)
+        number = initial_replicas(bounds.policy, state.depth, outstanding, bounds.ceiling)
+        state.changes = (Change(self._monotonic(), number),)  # it counts as grown from none
+        return number
+
     def reading_due(self, state: PoolState, pool: WorkerPool) -> float | None:
         """Seconds until the queue is to be read; None when nothing can be learned from it."""
         if state.depth_at is None:
@@ -78,6 +92,8 @@ class Scaler:
         """Whether the steps that the operator knows of call for more workers than there are to be."""
         if state.live.raw is None:
             return False
+        if state.limit is not None and state.target is None:
+            return False  # it is looked at again when its queue is read
         settled = state.live.replicas if state.target is None else min(state.target[0], state.live.replicas)
         policy = policy_of(pool)
         outstanding = self._outstanding(pool.namespace, pool.name)
@@ -97,8 +113,11 @@ class Scaler:
         if not _is_seen(state):
             return False
         current, outstanding = state.live.replicas, self._outstanding(pool.namespace, pool.name)
-        now = self._monotonic()
-        decision = decide_replicas(now, policy_of(pool), current, depth, outstanding, state.history)
+        now, bounds = self._monotonic(), self._limiter.bounds(state, pool)
+        if bounds.presses and state.limit != bounds.limit:
+            self._hurry(pool.namespace)
+        state.limit = bounds.limit
+        decision = decide_replicas(now, bounds.policy, current, depth, outstanding, state.history, bounds.ceiling)
         state.history = decision.history
         if decision.replicas is None:
             return False
@@ -110,7 +129,7 @@ class Scaler:
         return True
 
     async def _lower(self, state: PoolState, pool: WorkerPool, target: int, why: ScalingReason) -> None:
-        policy = policy_of(pool)
+        policy = self._limiter.bounds(state, pool).policy
         if policy.automatic:  # there may be more work than at the last reading
             target = max(target, policy.recommend(self._outstanding(pool.namespace, pool.name)))
         if target >= state.live.replicas:
@@ -127,7 +146,13 @@ class Scaler:
             "unknown" if state.depth is None else state.depth.backlog,
             self._outstanding(pool.namespace, pool.name),
         )
+        before = state.live.replicas
         await self._cluster.scale(pool.namespace, child_name(pool.name), replicas)
+        now = self._monotonic()
+        changes = (*state.changes, Change(now, replicas - before))
+        state.changes = kept(now, pool.autoscaling.scale_up, changes)
+        if replicas < before and self._settings.max_workers is not None:
+            self._hurry(pool.namespace)  # another may have them now
         metrics.SCALINGS.labels(why.name.lower()).inc()
         state.live.scaled(replicas)
         state.last_scale_time = format_time(self._clock())

@@ -11,7 +11,7 @@ can't be known) and the number of steps that the operator itself has dispatched 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import Final
 
@@ -24,7 +24,10 @@ GAP_SECONDS: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class ScalingPolicy:
-    """The bounds and the manner. `fixed` is the user's own number, used where `automatic` is off; None: not ours."""
+    """The bounds and the manner. `fixed` is the user's own number, used where `automatic` is off; None: not ours.
+
+    `shared`: the bounds are those of the namespace's quota and not the user's.
+    """
 
     minimum: int
     maximum: int
@@ -32,6 +35,7 @@ class ScalingPolicy:
     window_seconds: float = 60.0
     automatic: bool = True
     fixed: int | None = None
+    shared: bool = False
 
     def clamp(self, replicas: int) -> int:
         """The nearest number within the bounds."""
@@ -39,7 +43,17 @@ class ScalingPolicy:
 
     def recommend(self, backlog: int) -> int:
         """The number of workers for that many steps."""
-        return self.clamp(-(-backlog // self.target_backlog))
+        return self.clamp(self.needed(backlog))
+
+    def needed(self, backlog: int) -> int:
+        """The same without bounds."""
+        return -(-backlog // self.target_backlog)
+
+    def within(self, share: int) -> ScalingPolicy:
+        """The same where the namespace leaves the pool no more than `share` workers."""
+        if share >= self.maximum:
+            return self
+        return replace(self, minimum=min(self.minimum, share), maximum=share, shared=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +75,7 @@ class ScalingReason(Enum):
     FIXED = auto()  # autoscaling is off: the user's number
     DISABLED = auto()  # autoscaling is off and there is no number: somebody else scales
     BOUNDS = auto()  # the user's bounds moved
+    QUOTA = auto()  # the namespace has no more for it
     BACKLOG = auto()  # there is more work than before
     SHRINK = auto()  # less work for the whole window
     STABILIZING = auto()  # less work, but not yet for the whole window
@@ -97,13 +112,15 @@ def decide_replicas(
     observed: Depth | None,
     outstanding: int,
     history: History,
+    ceiling: int | None = None,
 ) -> ScalingDecision:
     """Decide on the number of workers of a pool that has `current`.
 
-    `now` is in seconds of a monotonic clock, `outstanding` in steps: exact, and known without asking the broker.
+    `now` is in seconds of a monotonic clock, `outstanding` in steps: exact, and known without asking the broker. To no
+    more than `ceiling` may it grow now (None: as far as it likes).
     """
     if policy.maximum == 0:
-        return _set(0, current, ScalingReason.PAUSED, ())
+        return _set(0, current, ScalingReason.QUOTA if policy.shared else ScalingReason.PAUSED, ())
     if not policy.automatic:
         if policy.fixed is None:
             return ScalingDecision(None, ScalingReason.DISABLED, ())
@@ -111,17 +128,20 @@ def decide_replicas(
     recommended = policy.recommend(max(outstanding, observed.backlog if observed else 0))
     bounded = policy.clamp(current)
     if recommended > bounded:
-        return _set(recommended, current, ScalingReason.BACKLOG, _record(now, policy, recommended, history))
+        allowed = recommended if ceiling is None else min(recommended, max(ceiling, bounded))
+        return _set(allowed, current, ScalingReason.BACKLOG, _record(now, policy, recommended, history))
     if observed is None:
         # Not recorded: a moment of which nothing is known neither allows nor forbids anything later.
-        reason = ScalingReason.DEPTH_UNKNOWN if bounded == current else ScalingReason.BOUNDS
+        reason = ScalingReason.DEPTH_UNKNOWN if bounded == current else _moved(policy)
         return _set(bounded, current, reason, history)
     return _shrink(now, policy, current, recommended, history)
 
 
-def initial_replicas(policy: ScalingPolicy, observed: Depth | None, outstanding: int) -> int:
+def initial_replicas(
+    policy: ScalingPolicy, observed: Depth | None, outstanding: int, ceiling: int | None = None
+) -> int:
     """The number that a Deployment is made with."""
-    decision = decide_replicas(0.0, policy, 0, observed, outstanding, ())
+    decision = decide_replicas(0.0, policy, 0, observed, outstanding, (), ceiling)
     if decision.reason is ScalingReason.DISABLED:
         return policy.minimum
     return decision.replicas or 0
@@ -138,12 +158,16 @@ def _shrink(now: float, policy: ScalingPolicy, current: int, recommended: int, h
     if stable < bounded:
         reason = ScalingReason.SHRINK
     elif bounded != current:
-        reason = ScalingReason.BOUNDS
+        reason = _moved(policy)
     elif recommended == bounded:
         reason = ScalingReason.STEADY
     else:
         reason = ScalingReason.STABILIZING
     return _set(stable, current, reason, recent)
+
+
+def _moved(policy: ScalingPolicy) -> ScalingReason:
+    return ScalingReason.QUOTA if policy.shared else ScalingReason.BOUNDS
 
 
 def _goes_on(now: float, history: History) -> bool:

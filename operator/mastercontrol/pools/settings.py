@@ -39,6 +39,9 @@ class PoolSettings:
     trouble_interval_seconds: float = 10.0
     """Between two looks at the pods of a pool whose workers are not ready."""
 
+    max_workers: int | None = None
+    """The most workers that all pools of one namespace may have together; None for no such limit."""
+
     unlimited_step_seconds: int = 86400
     """How long a worker may hold a step that has no timeoutSeconds before the broker hands it out again."""
 

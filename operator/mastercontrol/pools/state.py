@@ -16,6 +16,7 @@ from mastercontrol.engine.ports import Depth, RawObject, Readiness
 from mastercontrol.pools.backoff import Backoff, Problem
 from mastercontrol.pools.crew import Crew
 from mastercontrol.pools.live import LiveDeployment
+from mastercontrol.pools.pace import Change
 from mastercontrol.pools.scaling import History, ScalingReason
 from mastercontrol.pools.settings import PoolSettings
 
@@ -63,6 +64,8 @@ class PoolState:
         self.depth_at: float | None = None
         self.workers: Readiness | None = None
         self.history: History = ()
+        self.changes: tuple[Change, ...] = ()  # of the number of workers, as far as its pace asks for them
+        self.limit: Problem | None = None  # what keeps it from having as many as its steps call for
         self.target: tuple[int, ScalingReason] | None = None  # fewer workers than it has, and why
         self.crew = Crew()
         self.orders: dict[str, Order] = {}  # by worker, the order to drain that it was given

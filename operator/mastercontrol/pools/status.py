@@ -26,6 +26,7 @@ class View:
     wanted: int | None
     backlog: int | None
     leaving: int
+    limit: Problem | None
     last_scale_time: str | None
     problem: Problem | None
     trouble: str | None
@@ -108,7 +109,14 @@ def _scaling_active(view: View) -> list[_Condition]:
     message = "the number of workers follows the backlog"
     if view.leaving:
         message += f"; {view.leaving} finish their steps before they are stopped"
-    return [_true(kind, Reason.FOLLOWS_BACKLOG, message)]
+    return [_true(kind, Reason.FOLLOWS_BACKLOG, message), _scaling_limited(view)]
+
+
+def _scaling_limited(view: View) -> _Condition:
+    kind = ConditionType.SCALING_LIMITED
+    if view.limit is not None:
+        return _true(kind, view.limit.reason, view.limit.message)
+    return _false(kind, Reason.DESIRED_WITHIN_RANGE, "there are as many workers as the steps call for")
 
 
 def _true(kind: ConditionType, reason: Reason, message: str) -> _Condition:

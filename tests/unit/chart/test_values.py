@@ -66,7 +66,7 @@ def test_every_value_is_described_and_has_a_default() -> None:
 
 
 def test_every_setting_is_an_environment_variable_with_its_value(helm: Callable[..., Any]) -> None:
-    given = {"sweepSeconds": 86400, "retrySeconds": 0.5, "logFormat": "text"}
+    given = {"maxWorkers": 7, "sweepSeconds": 86400, "retrySeconds": 0.5, "logFormat": "text"}
     options = (
         "--set-json",
         f"operator.settings={json.dumps(given)}",
@@ -76,11 +76,12 @@ def test_every_setting_is_an_environment_variable_with_its_value(helm: Callable[
     deployment = yaml.safe_load(helm("template", "demo", str(CHART), *options).stdout)
     env = {e["name"]: e.get("value") for e in deployment["spec"]["template"]["spec"]["containers"][0]["env"]}
     assert env["MCP_SWEEP_SECONDS"] == "86400"
+    assert env["MCP_MAX_WORKERS"] == "7"
     assert env["MCP_RETRY_SECONDS"] == "0.5"
     assert env["MCP_LOG_FORMAT"] == "text"
     assert env["MCP_HTTP_PORT"] == "8080"
     settings = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))["operator"]["settings"]
-    for name in settings:
+    for name in (name for name, default in settings.items() if default is not None):
         assert "MCP_" + re.sub("([A-Z])", r"_\1", name).upper() in env
 
 

@@ -1,0 +1,97 @@
+"""What keeps a pool from having as many workers as its steps call for: its own bounds, its pace, the namespace's quota.
+
+`scaler.py` asks it before each decision. It only looks: at the pool, at the others of its namespace, and at what was
+changed lately.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from mastercontrol.api.names import Reason
+from mastercontrol.api.pool import WorkerPool
+from mastercontrol.pools import fairness, pace
+from mastercontrol.pools.backoff import Problem
+from mastercontrol.pools.fairness import Demand
+from mastercontrol.pools.scaling import ScalingPolicy, policy_of
+from mastercontrol.pools.settings import PoolSettings
+from mastercontrol.pools.state import PoolState
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What holds for a decision: the policy, how far the pool may grow now (None: as it likes), and what holds it back.
+
+    `presses`: others have workers that this one should have.
+    """
+
+    policy: ScalingPolicy
+    ceiling: int | None = None
+    limit: Problem | None = None
+    presses: bool = False
+
+
+class Limiter:
+    """One for all pools.
+
+    :param neighbours: the pools of a namespace.
+    """
+
+    def __init__(
+        self,
+        settings: PoolSettings,
+        monotonic: Callable[[], float],
+        outstanding: Callable[[str, str], int],
+        neighbours: Callable[[str], Iterable[PoolState]],
+    ) -> None:
+        self._quota = settings.max_workers
+        self._monotonic, self._outstanding, self._neighbours = monotonic, outstanding, neighbours
+
+    def bounds(self, state: PoolState, pool: WorkerPool) -> Bounds:
+        """What holds for a pool now."""
+        policy = policy_of(pool)
+        if not policy.automatic or policy.maximum == 0:
+            return Bounds(policy)
+        needed = policy.needed(self._backlog(state))
+        wanted = policy.clamp(needed)
+        limit = None
+        if needed > policy.maximum:
+            message = f"the steps call for {needed} workers, maxReplicas is {policy.maximum}"
+            limit = Problem(Reason.TOO_MANY_REPLICAS, message)
+        current = state.live.replicas
+        ceiling = pace.most(self._monotonic(), pool.autoscaling.scale_up, current, state.changes)
+        if ceiling is not None and ceiling < wanted:
+            message = f"the steps call for {wanted} workers, autoscaling.scaleUp allows {ceiling} now"
+            limit = Problem(Reason.SCALE_UP_LIMIT, message)
+        return self._shared(state, policy, wanted, Bounds(policy, ceiling, limit))
+
+    def _shared(self, state: PoolState, policy: ScalingPolicy, wanted: int, alone: Bounds) -> Bounds:
+        if self._quota is None:
+            return alone
+        demands = [self._demand(other) for other in self._neighbours(state.namespace) if other.active is not None]
+        room = fairness.room(self._quota, state.name, demands)
+        ceiling = room if alone.ceiling is None else min(room, alone.ceiling)
+        shares = fairness.shares(self._quota, demands)
+        if shares is None:
+            return Bounds(policy, ceiling, alone.limit)
+        share = shares[state.name]
+        allowed = min(share, max(ceiling, min(state.live.replicas, share)))
+        if allowed >= wanted:
+            return Bounds(policy.within(share), ceiling, alone.limit)
+        message = f"the steps call for {wanted} workers, this pool's part of the namespace's {self._quota} is {share}"
+        return Bounds(policy.within(share), ceiling, Problem(Reason.NAMESPACE_QUOTA, message), presses=room < share)
+
+    def _demand(self, state: PoolState) -> Demand:
+        pool = state.active
+        assert pool is not None, "only pools that are worked for are asked"  # noqa: S101 - the caller has looked
+        policy, current = policy_of(pool), state.live.replicas
+        if not policy.automatic:
+            # Somebody wrote that number: it is taken, and comes before all that is shared.
+            return Demand(state.name, current, current, 1, current)
+        wanted = policy.recommend(self._backlog(state))
+        return Demand(state.name, wanted, policy.minimum, pool.autoscaling.weight, current)
+
+    def _backlog(self, state: PoolState) -> int:
+        read = 0 if state.depth is None else state.depth.backlog
+        return max(self._outstanding(state.namespace, state.name), read)

@@ -1,0 +1,68 @@
+"""How a namespace's workers are shared: examples, and what holds for all."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mastercontrol.pools.fairness import Demand, room, shares
+
+
+def demand(name: str, wanted: int, *, minimum: int = 0, weight: int = 1, current: int = 0) -> Demand:
+    return Demand(name, wanted, minimum, weight, current)
+
+
+demands = st.lists(
+    st.builds(
+        demand,
+        st.sampled_from("abcdef"),
+        st.integers(0, 30),
+        minimum=st.integers(0, 5),
+        weight=st.integers(1, 5),
+        current=st.integers(0, 30),
+    ),
+    max_size=6,
+    unique_by=lambda one: one.name,
+)
+
+
+def test_nothing_is_shared_out_while_there_is_enough() -> None:
+    assert shares(10, [demand("a", 4), demand("b", 2, current=6)]) is None
+
+
+def test_workers_are_shared_by_weight() -> None:
+    assert shares(9, [demand("a", 20), demand("b", 20, weight=2)]) == {"a": 3, "b": 6}
+
+
+def test_what_one_does_not_need_goes_to_the_others() -> None:
+    assert shares(12, [demand("a", 2), demand("b", 20), demand("c", 20)]) == {"a": 2, "b": 5, "c": 5}
+
+
+def test_minimums_come_first() -> None:
+    assert shares(4, [demand("a", 5, minimum=3), demand("b", 20, weight=9)]) == {"a": 3, "b": 1}
+
+
+def test_a_quota_that_is_smaller_than_the_minimums_is_shared_too() -> None:
+    assert shares(3, [demand("a", 5, minimum=3), demand("b", 5, minimum=3)]) == {"a": 2, "b": 1}
+
+
+def test_there_is_room_for_what_the_others_have_not() -> None:
+    pools = [demand("a", 5, current=2), demand("b", 5, current=7)]
+    assert (room(10, "a", pools), room(10, "b", pools), room(5, "a", pools)) == (3, 8, 0)
+
+
+@given(st.integers(1, 60), demands)
+def test_shares_use_up_the_quota_and_nobody_gets_more_than_asked_for(quota: int, pools: list[Demand]) -> None:
+    found = shares(quota, pools)
+    if found is not None:
+        assert sum(found.values()) == min(quota, sum(one.wanted for one in pools))
+        assert all(0 <= found[one.name] <= one.wanted for one in pools)
+
+
+@given(st.integers(1, 60), demands)
+def test_nobody_who_wants_more_has_less_for_its_weight_than_another(quota: int, pools: list[Demand]) -> None:
+    found = shares(quota, [Demand(one.name, one.wanted, 0, one.weight, one.current) for one in pools])
+    for one in pools if found is not None else ():
+        for other in pools:
+            if found is not None and found[one.name] < one.wanted and found[other.name] > 0:
+                assert (found[other.name] - 1) / other.weight < (found[one.name] + 1) / one.weight + 1e-9

@@ -1,0 +1,121 @@
+"""Pools that may not have as many workers as their steps call for: pace, quota, and what they say of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from mastercontrol.engine.ports import Depth
+from unit.pools.world import World, pool
+
+SLOW = {"scaleUp": {"policies": [{"type": "Pods", "value": 2, "periodSeconds": 10}]}}
+
+
+@pytest.fixture
+async def shared(world: World) -> World:
+    """A namespace with ten workers for all."""
+    await world.stop()
+    world.settings = replace(world.settings, max_workers=10)
+    world.controller = world.new_controller()
+    world.connect()
+    world.start()
+    await world.settle()
+    return world
+
+
+def reason(world: World, name: str = "resize") -> tuple[str, str]:
+    found = world.condition("ScalingLimited", name)
+    return found["status"], found["reason"]
+
+
+async def test_a_pool_grows_as_fast_as_it_may_and_says_what_holds_it(world: World) -> None:
+    await world.add(pool(autoscaling=SLOW))
+    world.publish(7)
+    await world.settle()
+    assert world.cluster.replicas() == 2
+    assert reason(world) == ("True", "ScaleUpLimit")
+    assert "call for 7 workers" in world.condition("ScalingLimited")["message"]
+    await world.after(9)
+    assert world.cluster.replicas() == 2
+    await world.after(2)
+    assert world.cluster.replicas() == 4
+    await world.after(30)
+    assert world.cluster.replicas() == 7
+    assert reason(world) == ("False", "DesiredWithinRange")
+
+
+async def test_without_a_pace_a_thousand_steps_reach_the_maximum_in_one_write(world: World) -> None:
+    await world.add(pool(maxReplicas=100))
+    for _ in range(1000):
+        world.publish()
+    await world.settle()
+    assert (world.cluster.replicas(), world.cluster.calls["scale"]) == (100, 1)
+    assert reason(world) == ("True", "TooManyReplicas")
+    world.finish()
+    await world.after(3)
+    assert reason(world) == ("False", "DesiredWithinRange")
+
+
+async def test_a_new_deployment_keeps_its_pace_too(world: World) -> None:
+    world.outstanding["shop", "resize"] = 9
+    await world.add(pool(autoscaling=SLOW))
+    assert world.cluster.replicas() == 2
+
+
+async def test_pools_share_what_their_namespace_may_have(shared: World) -> None:
+    await shared.add(pool("one", uid="u1"))
+    await shared.add(pool("two", uid="u2", autoscaling={"weight": 4}))
+    shared.publish(10, "one")
+    await shared.after(2)
+    assert shared.cluster.replicas("one") == 10
+    shared.publish(10, "two")
+    await shared.after(4)
+    assert (shared.cluster.replicas("one"), shared.cluster.replicas("two")) == (2, 8)
+    assert reason(shared, "one") == ("True", "NamespaceQuota")
+    shared.finish("two")
+    await shared.after(70)
+    assert (shared.cluster.replicas("one"), shared.cluster.replicas("two")) == (10, 0)
+    assert reason(shared, "one") == ("False", "DesiredWithinRange")
+
+
+async def test_there_are_never_more_than_that(shared: World) -> None:
+    for number, name in enumerate(("one", "two", "three")):
+        await shared.add(pool(name, uid=f"u{number}", maxReplicas=8))
+    most = 0
+    for round_ in range(60):
+        name = ("one", "two", "three")[round_ % 3]
+        shared.publish(5, name)
+        await shared.after(1)
+        if round_ % 4 == 0:
+            shared.finish(name)
+        most = max(most, sum(shared.cluster.replicas(each) for each in ("one", "two", "three")))
+    assert most == 10
+
+
+async def test_idle_workers_stay_through_their_window_while_nobody_needs_their_place(shared: World) -> None:
+    await shared.add(pool("one", uid="u1"))
+    await shared.add(pool("two", uid="u2"))
+    shared.publish(6, "one")
+    await shared.after(2)
+    shared.finish("one")
+    shared.publish(4, "two")
+    await shared.after(10)
+    assert (shared.cluster.replicas("one"), shared.cluster.replicas("two")) == (6, 4)
+    shared.publish(3, "two")
+    await shared.after(4)
+    assert shared.cluster.replicas("two") == 7
+    assert shared.cluster.replicas("one") <= 3
+
+
+async def test_a_number_that_somebody_wrote_is_taken_from_the_quota(shared: World) -> None:
+    await shared.add(pool("fixed", uid="u1", replicas=7, autoscaling={"enabled": False}))
+    shared.broker.depths["one"] = Depth(9, 0, 0)
+    await shared.add(pool("one", uid="u2"))
+    await shared.after(4)
+    assert (shared.cluster.replicas("fixed"), shared.cluster.replicas("one")) == (7, 3)
+    other = pool("one", uid="u3")
+    other["metadata"]["namespace"] = "elsewhere"
+    shared.outstanding["elsewhere", "one"] = 9
+    await shared.add(other)
+    assert shared.cluster.objects["Deployment", "elsewhere", "mcp-worker-one"]["spec"]["replicas"] == 9
