@@ -234,6 +234,8 @@ WORKFLOWS: dict[str, tuple[dict[str, Any], str]] = {
     ),
 }
 
+PACE = {"type": "Pods", "value": 1, "periodSeconds": 15}
+
 POOLS: dict[str, tuple[dict[str, Any], str]] = {
     "no template": ({}, "spec.template: Required value"),
     "no image": ({"template": {}}, "spec.template.image: Required value"),
@@ -246,6 +248,20 @@ POOLS: dict[str, tuple[dict[str, Any], str]] = {
     "a negative number of replicas": (pool(replicas=-1), "should be greater than or equal to 0"),
     "no backlog at all": (pool(autoscaling={"targetBacklog": 0}), "should be greater than or equal to 1"),
     "an endless stabilization": (pool(autoscaling={"scaleDownStabilizationSeconds": 3601}), "or equal to 3600"),
+    "a pace in cores": (pool(autoscaling={"scaleUp": {"policies": [PACE | {"type": "Cores"}]}}), '"Pods", "Percent"'),
+    "a pace without a period": (
+        pool(autoscaling={"scaleUp": {"policies": [{"type": "Pods", "value": 1}]}}),
+        "spec.autoscaling.scaleUp.policies[0].periodSeconds: Required value",
+    ),
+    "a pace that is too long": (
+        pool(autoscaling={"scaleUp": {"policies": [PACE | {"periodSeconds": 1801}]}}),
+        "should be less than or equal to 1800",
+    ),
+    "a word for the pace that is none": (
+        pool(autoscaling={"scaleUp": {"selectPolicy": "Most"}}),
+        '"Max", "Min", "Disabled"',
+    ),
+    "no weight at all": (pool(autoscaling={"weight": 0}), "should be greater than or equal to 1"),
     "no delivery at all": (pool(deliveryLimit=0), "should be greater than or equal to 1"),
     "handlers and a command": (
         pool({"handlers": "orders", "command": ["sh"]}),
