@@ -119,3 +119,21 @@ def test_rollouts_under_load_end_no_busy_worker(steady: Cluster) -> None:
             load.burst()
             steady.rollout("deployment", PODS)
     print(f"{ROLLOUTS} rollouts beside {len(load.names)} jobs, no worker was ended at work")
+
+
+def test_a_step_that_kills_every_worker_does_not_hold_up_the_others(steady: Cluster) -> None:
+    name = "poisoned"
+    steady.apply(pool(name, maxReplicas=2, deliveryLimit=6))
+    # Its own retry would send it again, as another attempt: one is enough here.
+    steady.apply(workflow(name, {"name": "one", "pool": name, "retry": {"limit": 0}}))
+    poison = steady.job(name, {"dieIn": "one"}, f"{name}-{secrets.token_hex(4)}")
+    steady.wait_state(poison, "InProgress.one")
+    began = time.monotonic()
+    good = [steady.job(name, {"sleepSeconds": 1}, f"good-{secrets.token_hex(4)}") for _ in range(10)]
+    statuses = steady.wait_jobs(good, 180)
+    done = time.monotonic() - began
+    assert {status["phase"] for status in statuses.values()} == {"Succeeded"}
+    failed = steady.wait_job(poison, "Failed", 300)
+    print(f"10 jobs beside the one that kills workers: {done:.0f} s; that one failed after {time.monotonic() - began:.0f} s")
+    assert "DeliveryLimitExceeded" in str(failed)
+    steady.kubectl("delete", "mcpworkerpool", name, "--wait=false")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 from mastercontrol.api import names
@@ -48,6 +49,11 @@ class KubePools:
         """See `PoolCluster.annotate_pod`."""
         target = Target(PODS, namespace, name)
         await self._client.patch(target, {"metadata": {"annotations": annotations}}, PatchType.MERGE)
+
+    async def delete_pod(self, namespace: str, name: str) -> None:
+        """See `PoolCluster.delete_pod`."""
+        with contextlib.suppress(Gone):
+            await self._client.delete(Target(PODS, namespace, name), {})
 
     async def list_pods(self, namespace: str, selector: str) -> list[RawObject]:
         """See `PoolCluster.list_pods`."""

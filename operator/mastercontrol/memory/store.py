@@ -195,6 +195,9 @@ class MemoryStore:
         del annotations
         raise Gone(f"pod {namespace}/{name}")
 
+    async def delete_pod(self, namespace: str, name: str) -> None:
+        """See `PoolCluster.delete_pod`: there are no pods here."""
+
     async def list_pods(self, namespace: str, selector: str) -> list[RawObject]:
         """See `PoolCluster.list_pods`."""
         return (await self.listing(POD, namespace, selector)).items

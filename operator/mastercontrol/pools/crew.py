@@ -6,6 +6,7 @@ nothing (the contract does not ask it to), or one that has not been heard of sin
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
@@ -41,6 +42,8 @@ class Crew:
 
     def __init__(self) -> None:
         self.since: float | None = None
+        self.spoken: set[str] = set()
+        """All that were ever heard of, of the pods that there are."""
         self._members: dict[str, Member] = {}
         self._tidied = -FRESH_SECONDS
 
@@ -50,6 +53,7 @@ class Crew:
 
     def hear(self, message: PresenceMessage, address: str | None, now: float) -> None:
         """Take in what a worker says."""
+        self.spoken.add(message.worker)
         self._members[message.worker] = Member(message.doing, message.held, address, now, message.obeys)
         if now - self._tidied >= FRESH_SECONDS:
             self.fresh(now)
@@ -59,6 +63,10 @@ class Crew:
         self._tidied = now
         self._members = {name: one for name, one in self._members.items() if now - one.at < FRESH_SECONDS}
         return dict(self._members)
+
+    def compare(self, names: Collection[str]) -> None:
+        """These are the pods that there are."""
+        self.spoken.intersection_update(names)
 
     def heard_all(self, now: float) -> bool:
         """Whether all that speak have had the time to."""

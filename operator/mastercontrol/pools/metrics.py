@@ -9,6 +9,7 @@ from prometheus_client import Counter, Gauge
 WORKERS = Gauge("mcp_pool_workers", "Workers that a pool's Deployment is told to have.", ["namespace", "pool"])
 BACKLOG = Gauge("mcp_pool_backlog", "Steps of a pool that are not done yet.", ["namespace", "pool"])
 SCALINGS = Counter("mcp_pool_scalings_total", "Changes of a pool's number of workers, by why.", ["reason"])
+REPLACED = Counter("mcp_pool_pods_replaced_total", "Pods that were replaced because steps killed their worker.")
 FAILURES = Counter("mcp_pool_failures_total", "Efforts for a pool that failed and are made again.", ["reason"])
 
 

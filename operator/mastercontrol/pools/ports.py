@@ -51,6 +51,13 @@ class PoolCluster(Protocol):
         """
         ...
 
+    async def delete_pod(self, namespace: str, name: str) -> None:
+        """Delete a pod, with its own grace period. One that is absent is a success.
+
+        :raises StoreError: Rejected or StoreUnavailable.
+        """
+        ...
+
     async def list_pods(self, namespace: str, selector: str) -> list[RawObject]:
         """The pods that a label selector (`key=value,key2=value2`) matches.
 

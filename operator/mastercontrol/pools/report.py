@@ -11,9 +11,10 @@ import logging
 from collections.abc import Callable
 
 from mastercontrol.api.values import format_time
-from mastercontrol.engine.ports import Gone, StoreError
+from mastercontrol.engine.ports import Gone, RawObject, StoreError
 from mastercontrol.pools import metrics
 from mastercontrol.pools import status as statuses
+from mastercontrol.pools.crashes import to_replace
 from mastercontrol.pools.deployment import child_name, selector
 from mastercontrol.pools.pods import why_not_ready
 from mastercontrol.pools.ports import PoolCluster
@@ -53,7 +54,9 @@ class Reporter:
         if wait > 0:
             return wait
         state.trouble_at = now
-        state.trouble = state.live.failure() or await self._ask_pods(state)
+        pods = await self._pods(state)
+        state.trouble = state.live.failure() or why_not_ready(pods)
+        await self._replace(state, pods)
         if state.trouble is not None and f'secret "{child_name(state.name)}" not found' in state.trouble:
             state.secret_applied = None  # it can't be watched, only missed
         return self._settings.trouble_interval_seconds
@@ -84,12 +87,26 @@ class Reporter:
         state.status_at = now
         return None
 
-    async def _ask_pods(self, state: PoolState) -> str | None:
+    async def _pods(self, state: PoolState) -> list[RawObject]:
         try:
-            return why_not_ready(await self._cluster.list_pods(state.namespace, selector(state.name)))
+            return await self._cluster.list_pods(state.namespace, selector(state.name))
         except StoreError as error:
             logger.warning("pool %s/%s: its pods can't be listed: %s", state.namespace, state.name, error)
-            return None
+            return []
+
+    async def _replace(self, state: PoolState, pods: list[RawObject]) -> None:
+        """Let new pods do the work of those that steps have killed."""
+        if state.depth is None or not state.depth.backlog:
+            return
+        state.crew.compare([pod["metadata"]["name"] for pod in pods])
+        for name in to_replace(pods, state.crew.spoken):
+            logger.warning("pool %s/%s: pod %s is replaced: a step seems to kill its worker", *state.key, name)
+            try:
+                await self._cluster.delete_pod(state.namespace, name)
+            except StoreError as error:
+                logger.warning("pool %s/%s: pod %s can't be replaced: %s", *state.key, name, error)
+            else:
+                metrics.REPLACED.inc()
 
 
 def _view(state: PoolState) -> statuses.View:

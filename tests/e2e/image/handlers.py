@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import Any
 
@@ -18,6 +19,8 @@ def act(data: dict[str, Any], context: worker.Context) -> dict[str, Any]:
         )
     if context.step == data.get("hangIn") and context.attempt <= data.get("hangTimes", 1):
         time.sleep(3600)
+    if data.get("dieIn") == context.step:
+        os._exit(139)  # as a fault in native code does
     if data.get("answerBytes"):
         return {"text": "x" * data["answerBytes"]}
     return {**data, "path": [*data.get("path", []), context.step]}

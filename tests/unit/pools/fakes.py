@@ -122,6 +122,11 @@ class Cluster:
                 return
         raise Gone(name)
 
+    async def delete_pod(self, namespace: str, name: str) -> None:
+        del namespace
+        await self._call("delete", f"delete pod {name}")
+        self.pods[:] = [pod for pod in self.pods if pod["metadata"]["name"] != name]
+
     async def list_pods(self, namespace: str, selector: str) -> list[RawObject]:
         del namespace, selector
         await self._call("pods")

@@ -94,7 +94,9 @@ async def test_a_condition_keeps_the_time_of_its_last_change(world: World) -> No
 
 async def test_workers_that_stay_not_ready_say_why(world: World) -> None:
     waiting = {"reason": "ImagePullBackOff", "message": "Back-off pulling image"}
-    world.cluster.pods = [{"metadata": {}, "status": {"containerStatuses": [{"state": {"waiting": waiting}}]}}]
+    world.cluster.pods = [
+        {"metadata": {"name": "a"}, "status": {"containerStatuses": [{"state": {"waiting": waiting}}]}}
+    ]
     await world.add(pool())
     world.publish()
     await world.after(4)
