@@ -94,7 +94,7 @@ async def test_whatever_ends_the_holder_the_next_begins(shops: list[Shop], how: 
 async def test_a_late_answer_to_a_job_that_ended_takes_no_place(shops: list[Shop]) -> None:
     shop = opened(shops, limit=1)
     first = shop.order()
-    await shop.runs(first)
+    await until(lambda: shop.broker.queue)
     step = shop.sent("a")
     await shop.ends(first)
     late = shop.answer(step)
@@ -106,7 +106,7 @@ async def test_a_late_answer_to_a_job_that_ended_takes_no_place(shops: list[Shop
 async def test_a_failed_job_is_not_retried_while_another_one_has_its_place(shops: list[Shop]) -> None:
     shop = opened(shops, limit=1)
     first = shop.order()
-    await shop.runs(first)
+    await until(lambda: shop.broker.queue)
     shop.answer(shop.sent("a"), error=StepError("Broken", "no", retryable=False))
     await until(lambda: shop.jobs.state(first) == "Failed")
     second = shop.order()
