@@ -255,11 +255,28 @@ def test_another_attempt_is_another_child() -> None:
     assert run.ending == ("Done", "well")
 
 
+def test_no_other_child_is_made_or_waited_for_before_its_time() -> None:
+    run = waiting(sub_job(retry=retrying(1, seconds=5)))
+    run.child_failed("bill")
+    run.later(4).turn()
+    assert run.made_ids == ["1:1"]
+    assert run.condition(ConditionType.WAITING) == (True, "BackOff")
+
+
 def test_a_child_that_was_deleted_is_an_error_and_no_other_is_made() -> None:
     run = waiting()
     run.child("bill", Absent())
     assert run.ending == ("Failed", "SubJobDeleted")
     assert run.made_ids == ["1:1"]
+
+
+@pytest.mark.parametrize(
+    "outcome", [Ended(Failed(StepError("CardDeclined", "no"))), Absent()], ids=["failed", "deleted"]
+)
+def test_the_history_names_the_child_that_failed(outcome: Ended | Absent) -> None:
+    run = waiting()
+    run.child("bill", outcome)
+    assert run.status.history[-1].worker == meta(run.made[0])["name"]
 
 
 def test_a_child_that_was_deleted_is_made_again_where_its_state_asks_for_that() -> None:
