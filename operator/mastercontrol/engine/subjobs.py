@@ -191,7 +191,7 @@ class Children:
             data = self.flow.scopes.input(entry.path)
             new[entry.path] = NewChild(_id(self.job, entry), _manifest(self.job, entry, state, data))
             self.flow.active[entry.path] = self._marked(entry, state)
-        left = {} if self.flow.ended else self.flow.active
+        left = self.flow.active
         return tuple(n for p, n in new.items() if p in left and _id(self.job, left[p]) == n.id)
 
     def explained(self, status: JobStatus) -> JobStatus | None:
@@ -214,9 +214,9 @@ class Children:
         return moves.wait(status, Reason.SUB_JOB, f"{text}{said}", self.facts.now)
 
     def _committed(self) -> Iterator[tuple[ActiveStep, SubJobState]]:
-        """The entries that are stored as they are, so far as this turn has not moved them."""
+        """The entries that are stored as they are, so far as this turn has not moved or ended them."""
         for entry, state in entries(self.was, self.flow.definition):
-            if not self.flow.ended and self.flow.active.get(entry.path) == entry:
+            if self.flow.active.get(entry.path) == entry:
                 yield entry, state
 
     def _wrong(self, entry: ActiveStep) -> StepError | None:

@@ -74,6 +74,18 @@ async def test_of_a_thousand_heartbeats_few_are_written(world: World, step: Step
     assert int(at_work(world)["progress"]) >= 270
 
 
+async def test_a_heartbeat_is_not_written_when_one_was_just_before(world: World, step: StepMessage) -> None:
+    world.beat(step, "first")
+    await world.rest()
+    later(world, 29)
+    world.beat(step, "second")
+    await look(world)
+    assert at_work(world)["progress"] == "first"
+    later(world, 1)
+    await look(world)
+    assert at_work(world)["progress"] == "second"
+
+
 async def test_a_heartbeat_that_is_not_the_first_is_no_turn_by_itself(world: World, step: StepMessage) -> None:
     world.beat(step)
     await world.rest()

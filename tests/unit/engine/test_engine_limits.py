@@ -12,6 +12,7 @@ import pytest
 from mastercontrol import metrics
 from mastercontrol.engine import engine as engine_module
 from mastercontrol.engine.ports import Rejected, StoreUnavailable
+from mastercontrol_worker.contract import StepError
 from unit.engine.fakes import Fault
 from unit.engine.limited import CUSTOMER, Shop
 from unit.engine.world import until
@@ -88,6 +89,34 @@ async def test_whatever_ends_the_holder_the_next_begins(shops: list[Shop], how: 
             shop.clock.time += dt.timedelta(seconds=60)
             shop.engine.look_at_namespace("shop")
     await shop.runs(second)
+
+
+async def test_a_late_answer_to_a_job_that_ended_takes_no_place(shops: list[Shop]) -> None:
+    shop = opened(shops, limit=1)
+    first = shop.order()
+    await until(lambda: shop.broker.queue)
+    step = shop.sent("a")
+    await shop.ends(first)
+    late = shop.answer(step)
+    await until(lambda: late.settled)
+    second = shop.order()
+    await shop.runs(second)
+
+
+async def test_a_failed_job_is_not_retried_while_another_one_has_its_place(shops: list[Shop]) -> None:
+    shop = opened(shops, limit=1)
+    first = shop.order()
+    await until(lambda: shop.broker.queue)
+    shop.answer(shop.sent("a"), error=StepError("Broken", "no", retryable=False))
+    await until(lambda: shop.jobs.state(first) == "Failed")
+    second = shop.order()
+    await shop.runs(second)
+    shop.edit(first, operations=[{"type": "Retry", "reason": "ann"}])
+    await until(lambda: shop.jobs.status(first).get("operationsTaken") == 1 and shop.quiet())
+    assert shop.jobs.all_running() == [second]
+    _, reason, text = shop.reporter.events[-1]
+    assert reason == "OperationRefused"
+    assert text.endswith("ask again when one has ended")
 
 
 async def test_a_waiting_job_that_is_deleted_or_cancelled_or_suspended_is_passed_over(shops: list[Shop]) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from mastercontrol.api.job import parse_job
 from mastercontrol.engine.engine import Engine
-from mastercontrol.engine.ports import Forbidden, JsonPatch, RawObject, Rejected, StoreUnavailable
+from mastercontrol.engine.ports import Forbidden, JsonPatch, RawObject, Refused, Rejected, StoreUnavailable
 from mastercontrol_worker.contract import ResultMessage, StepError, StepMessage, Succeeded
 from unit.engine.builders import catching, each, parallel, seconds, state, step
 from unit.engine.fakes import Fault, Journal
@@ -270,6 +270,27 @@ async def test_one_child_that_cannot_be_does_not_hold_up_the_others(shop: World)
     assert [o if isinstance(o, str) else o["error"]["code"] for o in output].count("output of charge") == 2
     assert len(created(shop)) == 2
     assert "exists" not in shop.journal, "those that are there are not created again"
+
+
+async def test_what_was_created_is_known_when_the_write_behind_it_is_refused(
+    shop: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patch_status, refused = shop.jobs.patch_status, list[JsonPatch]()
+
+    async def once_refused(namespace: str, name: str, patch: JsonPatch) -> RawObject:
+        if name == "j" and created(shop) and not refused:
+            refused.append(patch)
+            raise Refused("409")
+        return await patch_status(namespace, name, patch)
+
+    monkeypatch.setattr(shop.jobs, "patch_status", once_refused)
+    shop.jobs.create_faults.extend([None, Fault(Rejected("no"))])
+    shop.workflows.put(each("m", [1, 2, 3], BILL, toleratedFailureCount=1))
+    shop.submit()
+    await shop.finish()
+    assert refused
+    assert len(created(shop)) == 2, "the one that was rejected is not tried again"
+    assert "exists" not in shop.journal
 
 
 # -- what goes wrong on the way

@@ -88,6 +88,45 @@ def test_a_child_has_the_input_of_its_state_and_names_its_parent() -> None:
     assert (child.parent.uid, child.parent.seq, child.parent.attempt) == (UID, 1, 1)
 
 
+def test_a_child_is_a_job_of_the_workflow_that_belongs_to_its_parent() -> None:
+    run = waiting(sub_job("Fix_X", input={"n": 3}))
+    name = meta(run.made[0])["name"]
+    assert name.startswith("order-1-fix-x-")
+    assert run.made[0].manifest == {
+        "apiVersion": "mastercontrol.dev/v1alpha1",
+        "kind": "Job",
+        "metadata": {
+            "name": name,
+            "namespace": "shop",
+            "labels": {"mastercontrol.dev/parent": "order-1", "mastercontrol.dev/state": "Fix_X"},
+            "annotations": {"mastercontrol.dev/dispatch": f"{UID}:1:1", "mastercontrol.dev/depth": "1"},
+            "ownerReferences": [
+                {
+                    "apiVersion": "mastercontrol.dev/v1alpha1",
+                    "kind": "Job",
+                    "name": "order-1",
+                    "uid": UID,
+                    "controller": True,
+                    "blockOwnerDeletion": False,
+                }
+            ],
+        },
+        "spec": {"workflow": "billing", "input": {"n": 3}},
+    }
+
+
+@pytest.mark.parametrize(
+    ("job", "label"),
+    [("j" * 63, "j" * 63), ("j" * 64, "j" * 63), ("j" * 61 + "-.k", "j" * 61)],
+    ids=["as-long-as-it-may-be", "longer", "cut-at-a-sign"],
+)
+def test_the_label_of_a_child_is_as_much_of_its_parent_s_name_as_a_label_takes(job: str, label: str) -> None:
+    run = entered()
+    run.job = replace(run.job, name=job)
+    run.wake()
+    assert meta(run.made[0])["labels"]["mastercontrol.dev/parent"] == label
+
+
 def test_a_child_of_a_state_without_input_has_none() -> None:
     assert waiting(sub_job(input=None)).made[0].manifest["spec"] == {"workflow": "billing"}
 
@@ -133,6 +172,14 @@ def test_a_child_that_was_created_is_not_created_again() -> None:
     run.turn()
     assert run.made_ids == ["1:1"]
     assert run.writes == 2
+
+
+def test_the_end_of_a_child_is_not_taken_before_it_is_marked() -> None:
+    run = entered()
+    run.child_done("bill", 1)
+    assert (run.paths, run.at("bill").dispatched_at) == (["bill"], NOW)
+    run.turn()
+    assert run.paths == ["after"]
 
 
 def test_what_is_not_known_of_a_child_changes_nothing() -> None:
@@ -208,11 +255,28 @@ def test_another_attempt_is_another_child() -> None:
     assert run.ending == ("Done", "well")
 
 
+def test_no_other_child_is_made_or_waited_for_before_its_time() -> None:
+    run = waiting(sub_job(retry=retrying(1, seconds=5)))
+    run.child_failed("bill")
+    run.later(4).turn()
+    assert run.made_ids == ["1:1"]
+    assert run.condition(ConditionType.WAITING) == (True, "BackOff")
+
+
 def test_a_child_that_was_deleted_is_an_error_and_no_other_is_made() -> None:
     run = waiting()
     run.child("bill", Absent())
     assert run.ending == ("Failed", "SubJobDeleted")
     assert run.made_ids == ["1:1"]
+
+
+@pytest.mark.parametrize(
+    "outcome", [Ended(Failed(StepError("CardDeclined", "no"))), Absent()], ids=["failed", "deleted"]
+)
+def test_the_history_names_the_child_that_failed(outcome: Ended | Absent) -> None:
+    run = waiting()
+    run.child("bill", outcome)
+    assert run.status.history[-1].worker == meta(run.made[0])["name"]
 
 
 def test_a_child_that_was_deleted_is_made_again_where_its_state_asks_for_that() -> None:
@@ -227,6 +291,20 @@ def test_a_child_that_cannot_be_is_an_error_that_no_attempt_follows() -> None:
     run.child("bill", Unusable(Reason.SUB_JOB_CONFLICT, "it is somebody else's"))
     assert run.ending == ("Failed", "SubJobConflict")
     assert run.made == []
+
+
+def test_a_child_that_cannot_be_holds_up_none_behind_it() -> None:
+    run = entered(each("m", [1, 2, 3], sub_job(), toleratedFailureCount=1))
+    run.child("m[0].bill", Unusable(Reason.SUB_JOB_REJECTED, "no"))
+    assert [new.manifest["spec"]["input"] for new in run.made] == [2, 3]
+    assert run.paths == ["m[1].bill", "m[2].bill"]
+
+
+def test_a_child_too_deep_is_an_error_that_no_attempt_follows() -> None:
+    run = entered(sub_job(retry=retrying(3)))
+    run.job = replace(run.job, depth=MAX_DEPTH)
+    run.wake()
+    assert run.ending == ("Failed", "SubJobTooDeep")
 
 
 def test_a_child_too_deep_is_an_error_with_a_name() -> None:

@@ -53,6 +53,11 @@ def test_a_failed_child_fails_with_its_own_code_and_is_named() -> None:
     assert child_state(failed("CardDeclined", "card 1 was declined")) == Ended(Failed(StepError("CardDeclined", text)))
 
 
+def test_a_failed_child_that_does_not_say_why_has_a_code_all_the_same() -> None:
+    found = child_state(child(phase=Phase.FAILED))
+    assert found == Ended(Failed(StepError("SubJobFailed", "Job order-1-bill-x failed: ")))
+
+
 def test_a_cancelled_child_fails_as_cancelled() -> None:
     found = child_state(child(phase=Phase.CANCELLED, message="spec.cancel was set"))
     text = "Job order-1-bill-x was cancelled: spec.cancel was set"

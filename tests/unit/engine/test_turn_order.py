@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
+from mastercontrol.api.job import Job, JobSpec
 from mastercontrol.engine.ports import (
     BrokerUnavailable,
     Gone,
@@ -16,8 +18,9 @@ from mastercontrol.engine.ports import (
     StoreUnavailable,
     Unroutable,
 )
-from mastercontrol.engine.turn import PUBLISHED_AT_ONCE
-from mastercontrol_worker.contract import StepError
+from mastercontrol.engine.turn import PUBLISHED_AT_ONCE, job_reference
+from mastercontrol_worker.contract import JobRef, StepError, StepMessage
+from unit.engine.builders import parallel, seconds, state, step
 from unit.engine.fakes import Fault
 from unit.engine.world import World, until
 
@@ -54,6 +57,15 @@ async def test_a_failed_attempt_is_written_acknowledged_and_later_published_and_
     world.answer(step, error=StepError("Broken", "no"))
     await until(lambda: "publish 2:2" in world.journal and world.quiet())
     assert world.journal == ["write 2", "ack 1:1", "publish 2:2", "write 2"]
+
+
+async def test_a_result_that_waits_for_a_write_holds_up_none_behind_it(world: World) -> None:
+    """Another operator sent the first step and died; the second one is of no dispatch that was ever made."""
+    world.jobs.put("j", "u1")
+    job = JobRef("shop", "j", "u1")
+    first, foreign = (world.answer(StepMessage(id_, job, "a", 1, None)) for id_ in ("u1:1:1", "u1:7:1"))
+    await until(lambda: first.settled and foreign.settled)
+    assert world.journal == ["read", "write 1", "ack 7:1", "write 2", "publish 2:1", "ack 1:1"]
 
 
 async def test_a_result_is_not_acknowledged_while_its_next_step_has_no_confirm(world: World) -> None:
@@ -216,6 +228,16 @@ async def test_an_unavailable_store_is_asked_again_with_the_results_still_unackn
     assert world.jobs.state() == "InProgress.b"
 
 
+async def test_a_job_that_could_not_be_read_is_read_before_anything_is_written(world: World) -> None:
+    step = await world.begun()
+    world.journal.clear()
+    world.jobs.faults.append(Fault(Refused("409")))
+    world.jobs.read_faults.append(StoreUnavailable("503"))
+    delivery = world.answer(step)
+    await until(lambda: delivery.settled)
+    assert world.journal == ["read", "write 2", "publish 2:1", "ack 1:1"]
+
+
 async def test_the_results_of_a_job_that_is_gone_at_the_write_are_acknowledged(world: World) -> None:
     step = await world.begun()
     world.jobs.faults.append(Fault(Gone("404")))
@@ -270,6 +292,41 @@ async def test_a_redelivered_result_whose_next_step_is_confirmed_is_acknowledged
     assert world.journal == ["ack 1:1"]
 
 
+async def test_a_redelivered_result_is_no_more_than_acknowledged_where_the_first_state_is_no_step(world: World) -> None:
+    world.workflows.put(state("Pass", "first"), "a", "b")
+    step = await world.begun()
+    world.answer(step)
+    await world.rest()
+    world.journal.clear()
+    world.answer(step)
+    await world.rest()
+    assert world.journal == ["ack 2:1"]
+
+
+async def test_the_steps_of_a_first_block_are_sent_again_when_a_job_that_was_held_up_begins(world: World) -> None:
+    """Before it has begun nobody knows which of the answers to the first ones are its own, and they are not kept."""
+    world.workflows.put(parallel("fan", [step("a")], [step("b")]))
+    world.jobs.faults.append(Fault(Refused("409"), meanwhile=lambda: world.jobs.edit("j", suspend=True)))
+    world.submit()
+    await until(lambda: world.jobs.status().get("phase") == "Suspended" and world.quiet())
+    assert world.work() == 2
+    await world.rest()
+    world.edit(suspend=False)
+    await world.finish()
+    assert world.jobs.status()["output"] == ["output of a", "output of b"]
+
+
+async def test_a_finished_job_needs_nothing_of_its_workflow_to_be_deleted(world: World) -> None:
+    await world.begun(ttlSecondsAfterFinished=60)
+    await world.finish()
+    await world.crash()
+    world.workflows.faults.append(StoreUnavailable("503"))
+    world.clock.time += seconds(61)
+    world.engine.look_at_namespace("shop")
+    await until(lambda: ("shop", "j") not in world.jobs.objects)
+    assert world.workflows.faults, "none of it was read"
+
+
 async def test_a_finished_job_whose_time_to_live_is_over_is_deleted_and_forgotten(world: World) -> None:
     await world.begun(ttlSecondsAfterFinished=0)
     await until(lambda: world.work() >= 0 and ("shop", "j") not in world.jobs.objects)
@@ -292,6 +349,15 @@ async def test_the_events_of_a_job_name_it(world: World) -> None:
     world.submit()
     await until(lambda: world.jobs.status().get("message"))
     assert world.reporter.events == [("j", "UnknownWorkflow", "there is no Workflow 'order' in this namespace")]
+
+
+def test_an_event_can_name_a_job_in_full() -> None:
+    job = Job("shop", "order-1", "u1", "7", 1, JobSpec("order"), None)
+    assert job_reference(job) == {
+        "apiVersion": "mastercontrol.dev/v1alpha1",
+        "kind": "Job",
+        "metadata": {"namespace": "shop", "name": "order-1", "uid": "u1", "resourceVersion": "7"},
+    }
 
 
 async def test_a_pool_that_the_watch_has_not_shown_yet_is_asked_for(world: World) -> None:
@@ -326,6 +392,28 @@ async def test_of_many_steps_that_are_sent_together_only_those_without_a_confirm
     assert len({message.id for _, message in world.broker.sent}) == len(world.broker.sent) == 101
     await world.finish()
     assert len(world.jobs.status()["output"]) == 100
+
+
+async def test_a_step_whose_confirm_is_under_way_is_not_sent_again_because_another_one_failed(world: World) -> None:
+    publish, confirmed, asked = world.broker.publish, asyncio.Event(), list[str]()
+
+    async def slowly(namespace: str, pool: str, message: StepMessage) -> None:
+        asked.append(message.step)
+        if message.step == "b":
+            await confirmed.wait()
+        await publish(namespace, pool, message)
+
+    world.workflows.put(step("first"), parallel("fan", [step("a")], [step("b")]))
+    first = await world.begun()
+    world.broker.publish = slowly  # type: ignore[method-assign]
+    world.broker.faults.append(BrokerUnavailable("nacked"))
+    world.answer(first)
+    await until(lambda: "no confirm 3:1" in world.journal)
+    await asyncio.sleep(0.02)  # longer than it is until the next try
+    assert asked == ["a", "b"]
+    confirmed.set()
+    await world.finish()
+    assert asked == ["a", "b", "a"]
 
 
 async def test_a_broker_that_is_away_is_not_asked_for_each_of_many_steps(world: World) -> None:
