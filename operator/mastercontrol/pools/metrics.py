@@ -7,6 +7,9 @@ import contextlib
 from prometheus_client import Counter, Gauge
 
 WORKERS = Gauge("mcp_pool_workers", "Workers that a pool's Deployment is told to have.", ["namespace", "pool"])
+WANTED = Gauge(
+    "mcp_pool_wanted_workers", "Workers that a pool's backlog calls for, within its bounds.", ["namespace", "pool"]
+)
 BACKLOG = Gauge("mcp_pool_backlog", "Steps of a pool that are not done yet.", ["namespace", "pool"])
 SCALINGS = Counter("mcp_pool_scalings_total", "Changes of a pool's number of workers, by why.", ["reason"])
 REPLACED = Counter("mcp_pool_pods_replaced_total", "Pods that were replaced because steps killed their worker.")
@@ -25,4 +28,5 @@ def show(gauge: Gauge, namespace: str, pool: str, value: int | None) -> None:
 def forget(namespace: str, pool: str) -> None:
     """Take away the samples of a pool that this process no longer works for."""
     show(WORKERS, namespace, pool, None)
+    show(WANTED, namespace, pool, None)
     show(BACKLOG, namespace, pool, None)

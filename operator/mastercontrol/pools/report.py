@@ -69,6 +69,8 @@ class Reporter:
         view = _view(state)
         metrics.show(metrics.WORKERS, *state.key, view.wanted)
         metrics.show(metrics.BACKLOG, *state.key, view.backlog)
+        wanted = None if view.policy is None or view.backlog is None else view.policy.recommend(view.backlog)
+        metrics.show(metrics.WANTED, *state.key, wanted)
         new = statuses.build(view, state.status, format_time(self._clock()))
         change = statuses.compare(new, state.status)
         if change is statuses.Change.NONE:
