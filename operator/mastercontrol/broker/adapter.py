@@ -26,7 +26,7 @@ from mastercontrol.broker.declaring import declare
 from mastercontrol.broker.depths import Depths
 from mastercontrol.broker.epoch import EpochQueues, agree
 from mastercontrol.broker.heartbeats import HeartbeatConsumer, OnPresence
-from mastercontrol.broker.management import Management
+from mastercontrol.broker.management import Management, ManagementError
 from mastercontrol.broker.pools import Pool, Pools
 from mastercontrol.broker.publisher import Publisher
 from mastercontrol.broker.session import ChannelClosed, MakeSession, Session, connect
@@ -43,7 +43,7 @@ from mastercontrol.engine.ports import (
     TopologyConflict,
     Unroutable,
 )
-from mastercontrol_worker.contract import StepMessage, pool_routing_key
+from mastercontrol_worker.contract import StepMessage, pool_queue, pool_routing_key
 
 log = logging.getLogger(__name__)
 
@@ -189,6 +189,15 @@ class RabbitBroker:
     async def depths(self) -> dict[Pool, Depth] | None:
         """The depths of all declared pools in one go; those that are not known are left out, None: none is known."""
         return await self._depths.all(tuple(self._pools.limits))
+
+    async def held(self, namespace: str, pool: str) -> dict[str, int] | None:
+        """See `pools.ports.WorkerLine`."""
+        try:
+            return await self._management.held(pool_queue(namespace, pool))
+        except ManagementError as error:
+            metrics.MANAGEMENT_FAILURES.labels("consumers").inc()
+            log.warning("it is not known what the workers of %s/%s hold: %s", namespace, pool, error)
+            return None
 
     async def heard_all(self) -> bool:
         """See `engine.ports.Broker`."""

@@ -82,6 +82,28 @@ class Management:
             page += 1
         return found
 
+    async def held(self, queue: str) -> dict[str, int]:
+        """The unacknowledged messages of each consumer of a queue, by its tag: as of the last statistics (5 s).
+
+        The broker counts them for each channel, so a consumer whose channel has others is taken to hold all of them.
+        One whose channel has no numbers is left out.
+        """
+        columns = {"columns": "consumer_tag,queue.name,channel_details.name"}
+        consumers = _rows(await self._get(f"/consumers/{self._vhost}", columns))
+        columns = {"columns": "name,messages_unacknowledged"}
+        channels = _rows(await self._get(f"/vhosts/{self._vhost}/channels", columns))
+        counts = {row.get("name"): row.get("messages_unacknowledged") for row in channels}
+        found: dict[str, int] = {}
+        for row in consumers:
+            tag, where = row.get("consumer_tag"), row.get("queue")
+            channel = row.get("channel_details")
+            if not isinstance(tag, str) or not isinstance(where, dict) or not isinstance(channel, dict):
+                raise ManagementError("malformed", "a consumer has no tag, queue or channel")
+            count = counts.get(channel.get("name"))
+            if where.get("name") == queue and isinstance(count, int):
+                found[tag] = count
+        return found
+
     async def ensure_user(self, user: WorkerUser) -> None:
         """Create or correct a user and its permissions on the vhost."""
         name = quote(user.name, safe="")
@@ -134,6 +156,12 @@ class Management:
             raise ManagementError("timeout", f"{method} {path}: no answer in time") from None
         except (aiohttp.ClientError, OSError) as error:
             raise ManagementError("unreachable", f"{method} {path}: {error}") from None
+
+
+def _rows(answer: Any) -> list[dict[str, Any]]:
+    if not isinstance(answer, list) or not all(isinstance(row, dict) for row in answer):
+        raise ManagementError("malformed", "a list of objects is expected")
+    return answer
 
 
 def _totals(row: Any) -> Totals:

@@ -4,7 +4,7 @@
 there are no more than wanted. In this order:
 
 1. The workers that are to go are chosen: first pods that are not ready, then idle workers, then those that hold the
-   fewest steps. They are asked to drain: to take no more steps, and to finish those they have.
+   fewest steps, then strangers. They are asked to drain: to take no more steps, and to finish those they have.
 2. Who has nothing left is marked, so that the ReplicaSet takes these pods and no others.
 3. Once the marks stand, the number of replicas goes down by as many.
 
@@ -73,54 +73,55 @@ def plan(
     crew: Mapping[str, Member],
     orders: Mapping[str, str],
     wanted: int,
-    strangers_may_go: int,
+    idle: Collection[str],
     settled: Collection[str],
     *,
     may_go: bool = True,
+    all_may_go: bool = False,
 ) -> Plan:
     """What to do so that `wanted` workers are left.
 
     :param orders: by worker, the order to drain that holds for it.
-    :param strangers_may_go: how many of the workers that say nothing of themselves may be ended. It can't be chosen
-        which; they finish what they have within their grace period.
+    :param idle: of the workers that say nothing of themselves, those that hold no step as far as the broker knows. They
+        can't be asked to drain, so one may get a step in the last moment; it has its grace period for that.
+    :param all_may_go: the other strangers may be ended too, as somebody wrote the number.
     :param settled: the names of the pods whose mark is known to the ReplicaSet by now.
     :param may_go: False while it may still believe in a mark that was taken away.
     """
-    chosen = sorted(pods, key=lambda pod: _order(pod, crew.get(pod.name)))[: max(len(pods) - wanted, 0)]
+    chosen = sorted(pods, key=lambda pod: _order(pod, crew.get(pod.name), idle))[: max(len(pods) - wanted, 0)]
     names = {pod.name for pod in chosen}
-    done = [pod for pod in chosen if not pod.ready or _is_done(crew.get(pod.name), orders.get(pod.name))]
-    strangers = [pod for pod in chosen if pod.ready and pod.name not in crew][:strangers_may_go]
+
+    def is_done(pod: Pod) -> bool:
+        if not pod.ready:
+            return True
+        member = crew.get(pod.name)
+        return all_may_go or pod.name in idle if member is None else member.is_done(orders.get(pod.name))
+
+    done = [pod for pod in chosen if is_done(pod)]
     resume = tuple(pod.name for pod in pods if pod.name not in names and _drains(crew.get(pod.name)))
     drain = tuple(pod.name for pod in chosen if pod.ready and pod.name in crew)
-    busy = len(chosen) - len(done) - len(strangers)
-    if len(done) + len(strangers) == len(pods):
-        return Plan(wanted, drain, going=tuple(pod.name for pod in chosen))  # all, so none need be marked
+    busy = len(chosen) - len(done)
+    if len(done) == len(pods):
+        return Plan(wanted, drain, resume, going=tuple(pod.name for pod in chosen))  # all, so none need be marked
     unmark = tuple(pod.name for pod in pods if pod.marked and pod not in done)
     mark = tuple(pod.name for pod in done if not pod.marked)
-    going = [pod for pod in done if pod.name in settled]
-    # Strangers can't be marked: they go last, when the only pods with a mark are those that go with them.
-    ready_to_go = len(going) + (len(strangers) if len(going) == len(done) else 0)
     if unmark or not may_go:
         return Plan(len(pods), drain, resume, mark, unmark, busy)
-    going_names = tuple(pod.name for pod in going)
-    return Plan(max(wanted, len(pods) - ready_to_go), drain, resume, mark, unmark, busy, going_names)
+    going = tuple(pod.name for pod in done if pod.name in settled)
+    return Plan(max(wanted, len(pods) - len(going)), drain, resume, mark, unmark, busy, going)
 
 
-def _order(pod: Pod, member: Member | None) -> tuple[int, int, bool, str, str]:
+def _order(pod: Pod, member: Member | None, idle: Collection[str]) -> tuple[int, int, bool, str, str]:
     """The smallest go first. Among equals those that drain already, or the choice would never come to rest."""
     if not pod.ready:
         return 0, 0, False, pod.created, pod.name
     if member is None:
-        return 3, 0, False, pod.created, pod.name
+        return (3 if pod.name in idle else 4), 0, False, pod.created, pod.name
     return (2 if member.held else 1), member.held, not _drains(member), pod.created, pod.name
 
 
 def _drains(member: Member | None) -> bool:
     return member is not None and member.doing is Doing.DRAINING
-
-
-def _is_done(member: Member | None, order: str | None) -> bool:
-    return member is not None and member.is_done(order)
 
 
 def _is_ready(pod: RawObject) -> bool:

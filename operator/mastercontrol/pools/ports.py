@@ -67,7 +67,11 @@ class PoolCluster(Protocol):
 
 
 class WorkerLine(Protocol):
-    """The way to single workers. `broker.adapter` implements it."""
+    """The way to single workers, and what the broker knows of them. `broker.adapter` implements it."""
+
+    async def held(self, namespace: str, pool: str) -> dict[str, int] | None:
+        """The steps that each worker holds, by its consumer tag, as of some seconds ago; None when it is not known."""
+        ...
 
     async def tell(self, letters: Sequence[tuple[str, bytes]]) -> None:
         """Send bodies to addresses that workers gave. Who is not there any more gets nothing, and that is no error.

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from mastercontrol.api.pool import WorkerPool
-from mastercontrol.engine.ports import BrokerError, Depth, Gone
+from mastercontrol.engine.ports import BrokerError, Gone
 from mastercontrol.pools import leaving
 from mastercontrol.pools.crew import Member
 from mastercontrol.pools.deployment import selector
@@ -43,9 +43,7 @@ class Reducer:
         self._cluster, self._line = cluster, line
         self._settings, self._monotonic = settings, monotonic
 
-    async def reduce(
-        self, state: PoolState, pool: WorkerPool, wanted: int, depth: Depth | None, why: ScalingReason
-    ) -> int:
+    async def reduce(self, state: PoolState, pool: WorkerPool, wanted: int, why: ScalingReason) -> int:
         """Go one step towards `wanted` workers; the number that the Deployment may have now.
 
         :raises StoreError: pods could not be read or marked.
@@ -64,9 +62,10 @@ class Reducer:
             crew,
             self._holding(state),
             wanted,
-            self._strangers(state, len(pods), depth, why),
+            await self._idle(state, pods, crew),
             settled={name for name, at in state.marked.items() if now - at >= settle},
             may_go=now - state.unmarked_at >= settle,
+            all_may_go=why in WRITTEN,
         )
         state.leaving = plan.busy
         await self._ask(state, crew, plan.drain, plan.resume)
@@ -77,13 +76,13 @@ class Reducer:
             state.orders.pop(name, None)
         return min(plan.replicas, state.live.replicas)
 
-    def _strangers(self, state: PoolState, pods: int, depth: Depth | None, why: ScalingReason) -> int:
-        """How many of those that say nothing may be ended."""
-        if why in WRITTEN:
-            return pods
-        if depth is None or not state.crew.heard_all(self._monotonic()):
-            return 0
-        return max(0, pods - depth.unacknowledged)  # each step that is held may be with one of them
+    async def _idle(self, state: PoolState, pods: Sequence[Pod], crew: Collection[str]) -> set[str]:
+        """Of the workers that say nothing of themselves, those that hold nothing, as far as that is known."""
+        strangers = {pod.name for pod in pods if pod.ready and pod.name not in crew}
+        if not strangers or not state.crew.heard_all(self._monotonic()):
+            return set()
+        held = await self._line.held(*state.key) or {}
+        return {name for name in strangers if held.get(name) == 0}
 
     async def keep(self, state: PoolState) -> None:
         """There are not too many any more: whoever was asked to go goes on.

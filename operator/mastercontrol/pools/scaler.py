@@ -135,7 +135,7 @@ class Scaler:
         if target >= state.live.replicas:
             await self._reducer.keep(state)
             return
-        replicas = await self._reducer.reduce(state, pool, target, state.depth, why)
+        replicas = await self._reducer.reduce(state, pool, target, why)
         if replicas < state.live.replicas:
             await self._set(state, pool, replicas, why)
 

@@ -11,7 +11,7 @@ import pika
 import pytest
 from pika.adapters.blocking_connection import BlockingChannel
 
-from contracts.broker import LIMIT, eventually
+from contracts.broker import LIMIT, eventually, step
 from integration.broker.conftest import OpenStage
 from integration.broker.stage import RealStage, open_blocking
 from mastercontrol.engine.ports import BrokerUnavailable
@@ -107,3 +107,34 @@ async def test_an_operator_without_the_right_to_answer_loses_nothing_else(stage:
         await stage.broker.tell([(address, b"one")])
     assert stage.seen.lost == []
     assert stage.broker.epoch is not None
+
+
+async def test_what_each_consumer_holds_is_known_by_its_tag(stage: RealStage) -> None:
+    await stage.broker.declare_pool("team", "payments", LIMIT)
+    await stage.broker.declare_pool("team", "other", LIMIT)
+
+    def consume(tag: str, pool: str, prefetch: int) -> BlockingChannel:
+        channel = open_blocking(stage.url).channel()
+        channel.basic_qos(prefetch_count=prefetch)
+        channel.basic_consume(f"mcp.pool.team.{pool}", lambda *_: None, consumer_tag=tag)
+        return channel
+
+    channels = [await asyncio.to_thread(consume, *given) for given in (("w-1", "payments", 2), ("w-9", "other", 1))]
+    for number in range(3):
+        await stage.broker.publish("team", "payments", step(number))
+    await stage.broker.publish("team", "other", step(9))
+    channels.append(await asyncio.to_thread(consume, "w-2", "payments", 1))
+    channels.append(await asyncio.to_thread(consume, "w-3", "payments", 1))
+    expected = {"w-1": 2, "w-2": 1, "w-3": 0}
+
+    async def settled() -> bool:
+        return await stage.broker.held("team", "payments") == expected
+
+    await eventually(settled)
+    for channel in channels:
+        await asyncio.to_thread(channel.connection.close)
+
+
+async def test_what_is_not_known_is_not_nothing(open_stage: OpenStage) -> None:
+    stage = await open_stage(management_url="http://127.0.0.1:1")
+    assert await stage.broker.held("team", "payments") is None

@@ -214,6 +214,7 @@ class Broker:
         self.conflict: TopologyConflict | None = None
         self.holds: dict[tuple[str, str], int | None] = {}
         self.calls: Counter[str] = Counter()
+        self.consumers: dict[str, int] | None = {}
         self.on_letter: Callable[[str, CommandMessage], None] = lambda *_: None
 
     async def publish(self, namespace: str, pool: str, message: StepMessage) -> None:
@@ -239,6 +240,10 @@ class Broker:
         del namespace
         self.calls["depth"] += 1
         return self.depths.get(pool, Depth(0, 0, 0))
+
+    async def held(self, namespace: str, pool: str) -> dict[str, int] | None:
+        del namespace, pool
+        return self.consumers
 
     async def tell(self, letters: Sequence[tuple[str, bytes]]) -> None:
         self._check()

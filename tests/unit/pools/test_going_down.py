@@ -146,18 +146,25 @@ async def test_a_new_operator_goes_on_where_the_former_one_was(site: Site) -> No
     assert site.yard.workers == {}
 
 
-async def test_workers_that_say_nothing_go_after_a_while_and_not_below_the_steps_that_are_held(site: Site) -> None:
+async def test_workers_that_say_nothing_go_after_a_while_if_the_broker_knows_them_to_be_idle(site: Site) -> None:
     await site.begin(4, busy=0)
     for worker in site.yard.workers.values():
         worker.speaks = False
     site.yard.said.clear()
-    site.world.controller = site.world.new_controller()
     await site.world.stop()
+    site.world.controller = site.world.new_controller()
     site.world.controller.on_pool(pool(autoscaling={"scaleDownStabilizationSeconds": 2}))
+    site.world.broker.consumers = {"w0": 0, "w1": 0, "w2": 1}
     site.world.connect("e1")
     site.world.start()
     await site.after(25)
     assert site.world.cluster.replicas() == 4  # nothing is known yet
+    await site.after(10)
+    assert sorted(site.yard.workers) == ["w2", "w3"]
+    site.world.broker.consumers = None
+    await site.after(10)
+    assert sorted(site.yard.workers) == ["w2", "w3"]
+    site.world.broker.consumers = {"w2": 0, "w3": 0}
     await site.after(10)
     assert site.world.cluster.replicas() == 0
 

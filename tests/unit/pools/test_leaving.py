@@ -24,10 +24,10 @@ DONE = Member(Doing.DRAINING, 0, "address", 0, obeys="now")
 
 
 def planned(
-    found: list[Pod], crew: dict[str, Member], wanted: int, strangers: int = 0, settled: Collection[str] = ()
+    found: list[Pod], crew: dict[str, Member], wanted: int, idle: str = "", settled: Collection[str] = ()
 ) -> Plan:
-    """With the order `now` given to all."""
-    return plan(found, crew, dict.fromkeys(crew, "now"), wanted, strangers, settled)
+    """With the order `now` given to all. `idle` are names of one letter."""
+    return plan(found, crew, dict.fromkeys(crew, "now"), wanted, idle, settled)
 
 
 def pods(*names: str, marked: str = "", unready: str = "") -> list[Pod]:
@@ -47,12 +47,12 @@ def test_who_answered_is_marked_and_goes_once_the_mark_is_settled() -> None:
     crew = {"a": busy(), "b": DONE}
     assert planned(pods("a", "b"), crew, 1) == Plan(2, drain=("b",), mark=("b",))
     assert planned(pods("a", "b", marked="b"), crew, 1) == Plan(2, drain=("b",))
-    assert planned(pods("a", "b", marked="b"), crew, 1, 0, {"b"}) == Plan(1, drain=("b",), going=("b",))
+    assert planned(pods("a", "b", marked="b"), crew, 1, settled={"b"}) == Plan(1, drain=("b",), going=("b",))
 
 
 def test_one_that_is_still_busy_holds_up_no_other() -> None:
     crew = {"a": busy(draining=True), "b": DONE}
-    found = planned(pods("a", "b", "c", marked="b"), crew | {"c": busy(2)}, 1, 0, {"b"})
+    found = planned(pods("a", "b", "c", marked="b"), crew | {"c": busy(2)}, 1, settled={"b"})
     assert found == Plan(2, drain=("b", "a"), busy=1, going=("b",))
 
 
@@ -63,29 +63,32 @@ def test_nobody_is_marked_where_all_go() -> None:
 def test_an_answer_to_another_order_counts_for_nothing() -> None:
     crew = {"a": busy(), "b": Member(Doing.DRAINING, 0, "address", 0, obeys="before")}
     assert planned(pods("a", "b"), crew, 1) == Plan(2, drain=("b",), busy=1)
-    assert plan(pods("a", "b"), {"a": busy(), "b": DONE}, {}, 1, 0, ()) == Plan(2, drain=("b",), busy=1)
+    assert plan(pods("a", "b"), {"a": busy(), "b": DONE}, {}, 1, "", ()) == Plan(2, drain=("b",), busy=1)
 
 
 def test_who_is_no_longer_to_go_goes_on_and_loses_the_mark_before_another_may_go() -> None:
     crew = {"a": busy(draining=True), "b": IDLE, "c": DONE}
-    found = planned(pods("a", "b", "c", marked="ac"), crew, 2, 0, {"a", "c"})
+    found = planned(pods("a", "b", "c", marked="ac"), crew, 2, settled={"a", "c"})
     assert found == Plan(3, drain=("c",), resume=("a",), unmark=("a",))
 
 
 def test_pods_that_are_not_ready_go_first_and_are_marked_too() -> None:
     crew = {"a": IDLE, "b": IDLE}
     assert planned(pods("a", "b", "c", unready="c"), crew, 2) == Plan(3, mark=("c",))
-    assert planned(pods("a", "b", "c", unready="c", marked="c"), crew, 2, 0, {"c"}) == Plan(2, going=("c",))
+    assert planned(pods("a", "b", "c", unready="c", marked="c"), crew, 2, settled={"c"}) == Plan(2, going=("c",))
 
 
-def test_a_worker_that_says_nothing_goes_last_and_only_as_far_as_it_may() -> None:
+def test_a_worker_that_says_nothing_goes_last_and_only_if_the_broker_knows_it_to_be_idle() -> None:
     crew = {"a": DONE}
-    assert planned(pods("a", "b", "c", marked="a"), crew, 0, 0, {"a"}).replicas == 2
-    assert planned(pods("a", "b", "c", marked="a"), crew, 0, 1, {"a"}).replicas == 1
-    assert (
-        planned(pods("a", "b", "c", marked="a"), crew, 0, 1, ()).replicas == 3
-    )  # it could be taken for the marked one
-    assert planned(pods("a", "b", "c"), crew, 0, 2, ()).replicas == 0
+    three = pods("a", "b", "c", marked="a")
+    assert planned(three, crew, 1, settled={"a"}) == Plan(2, drain=("a",), busy=1, going=("a",))
+    assert planned(three, crew, 1, idle="c", settled={"a"}) == Plan(2, drain=("a",), mark=("c",), going=("a",))
+    assert planned(pods("b", "c"), {}, 0, idle="bc").replicas == 0
+
+
+def test_where_somebody_wrote_the_number_silence_holds_up_nothing() -> None:
+    assert plan(pods("b", "c"), {}, {}, 0, "", (), all_may_go=True).replicas == 0
+    assert plan(pods("b", "c"), {}, {}, 1, "", (), all_may_go=True) == Plan(2, mark=("b",))
 
 
 @pytest.mark.parametrize(
@@ -133,7 +136,7 @@ class Scaling:
                 self.crew.fresh(0),
                 self.orders,
                 wanted,
-                0,
+                "",
                 self.settled,
                 may_go=not self.unsettled,
             )

@@ -418,7 +418,9 @@ async def test_a_secret_that_pods_miss_is_made_again(world: World) -> None:
     await world.add(pool())
     world.publish()
     waiting = {"reason": "CreateContainerConfigError", "message": 'secret "mcp-worker-resize" not found'}
-    world.cluster.pods = [{"metadata": {}, "status": {"containerStatuses": [{"state": {"waiting": waiting}}]}}]
+    world.cluster.pods = [
+        {"metadata": {"name": "a"}, "status": {"containerStatuses": [{"state": {"waiting": waiting}}]}}
+    ]
     del world.cluster.objects["Secret", "shop", "mcp-worker-resize"]
     await world.after(10)
     assert ("Secret", "shop", "mcp-worker-resize") in world.cluster.objects
