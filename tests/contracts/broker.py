@@ -182,6 +182,26 @@ class BrokerContract:
         worker = await stage.worker("team", "payments", prefetch=10)
         assert [(await worker.take()).message_id for _ in range(5)] == [step(n).id for n in range(1, 6)]
 
+    async def test_of_the_steps_that_wait_two_high_ones_are_handed_out_for_each_other_one(self, stage: Stage) -> None:
+        await stage.broker.declare_pool("team", "payments", LIMIT)
+        for number in range(1, 7):
+            await stage.broker.publish("team", "payments", step(number))
+        for number in range(101, 105):
+            await stage.broker.publish("team", "payments", step(number), high=True)
+        worker = await stage.worker("team", "payments", prefetch=10)
+        order = [101, 102, 1, 103, 104, 2, 3, 4, 5, 6]
+        assert [(await worker.take()).message_id for _ in order] == [step(n).id for n in order]
+
+    async def test_a_step_that_came_back_is_handed_out_before_a_high_one(self, stage: Stage) -> None:
+        await stage.broker.declare_pool("team", "payments", LIMIT)
+        await stage.broker.publish("team", "payments", step(1))
+        first = await stage.worker("team", "payments")
+        await first.take()
+        await stage.broker.publish("team", "payments", step(2), high=True)
+        await first.close()
+        worker = await stage.worker("team", "payments", prefetch=2)
+        assert [(await worker.take()).message_id for _ in range(2)] == [step(n).id for n in (1, 2)]
+
     async def test_pools_of_the_same_name_in_two_namespaces_do_not_share_steps(self, stage: Stage) -> None:
         await stage.broker.declare_pool("team", "payments", LIMIT)
         await stage.broker.declare_pool("other", "payments", LIMIT)

@@ -213,8 +213,11 @@ class Broker(Protocol):
         """The epoch of the broker's data; None while there is no connection."""
         ...
 
-    async def publish(self, namespace: str, pool: str, message: StepMessage) -> None:
+    async def publish(self, namespace: str, pool: str, message: StepMessage, *, high: bool = False) -> None:
         """Publish a step: persistent, mandatory; returns when the broker confirmed it.
+
+        Of the steps that wait, two that are `high` are handed out for each one that is not, as long as there are both.
+        Steps that came back are handed out before either.
 
         :raises BrokerError: Unroutable or BrokerUnavailable.
         """

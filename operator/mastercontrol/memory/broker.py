@@ -73,7 +73,7 @@ class MemoryBroker:
         """The epoch of the data; None while there is no connection."""
         return self._data.epoch if self._results else None
 
-    async def publish(self, namespace: str, pool: str, message: StepMessage) -> None:
+    async def publish(self, namespace: str, pool: str, message: StepMessage, *, high: bool = False) -> None:
         """See `engine.ports.Broker`."""
         self._require_connection()
         fault = self.faults.publishes.popleft() if self.faults.publishes else None
@@ -84,7 +84,7 @@ class MemoryBroker:
             case PublishFault.LOST:
                 pass
             case PublishFault.CONFIRM_LOST | PublishFault.CONFIRM_LATE | None:
-                self._route((namespace, pool), message)
+                self._route((namespace, pool), message, high=high)
         match fault:
             case None:
                 self._confirm(confirm)
@@ -275,11 +275,11 @@ class MemoryBroker:
             if queue is not None and self._up:
                 worker.attach(queue)
 
-    def _route(self, pool: Pool, message: StepMessage) -> None:
+    def _route(self, pool: Pool, message: StepMessage, *, high: bool) -> None:
         queue = self._declare(pool) if pool in self._limits else self._data.pools.get(pool)
         if queue is None:
             raise Unroutable(f"there is no queue for pool {pool[0]}/{pool[1]}")
-        queue.put(Message(message.id, message.encode(), message.step, dict(message.headers)))
+        queue.put(Message(message.id, message.encode(), message.step, dict(message.headers), high=high))
 
     def _confirm(self, confirm: asyncio.Future[None]) -> None:
         if self._held_back is not None:

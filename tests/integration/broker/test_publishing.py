@@ -53,6 +53,21 @@ async def test_a_step_is_persistent_json_with_nothing_that_the_contract_does_not
     }
 
 
+async def test_a_high_step_has_a_priority_that_quorum_queues_take_for_high(stage: RealStage) -> None:
+    await payments(stage)
+    await stage.broker.publish("team", "payments", step(), high=True)
+    got = await (await stage.worker("team", "payments")).take()
+    assert got.properties.priority == 5
+    assert got.body == step().encode()
+
+
+async def test_a_high_step_stays_high_when_its_queue_had_to_be_declared_again(stage: RealStage) -> None:
+    await payments(stage)
+    await stage.lose_queue("team", "payments")
+    await stage.broker.publish("team", "payments", step(), high=True)
+    assert (await (await stage.worker("team", "payments")).take()).properties.priority == 5
+
+
 async def test_a_publish_that_the_broker_refuses_is_not_confirmed(stage: RealStage) -> None:
     await payments(stage)
     policy = {"pattern": "^mcp\\.pool\\.", "definition": {"max-length": 1}, "priority": 9, "apply-to": "queues"}

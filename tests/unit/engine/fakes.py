@@ -319,7 +319,7 @@ class FakeBroker:
         self.hears_all = True
         self.before_echo: Callable[[], object] = lambda: None
 
-    async def publish(self, namespace: str, pool: str, message: StepMessage) -> None:
+    async def publish(self, namespace: str, pool: str, message: StepMessage, *, high: bool = False) -> None:
         assert namespace == message.job.namespace
         await self.gate.wait()
         await asyncio.sleep(0)
@@ -329,7 +329,7 @@ class FakeBroker:
         if fault is not None:
             self.journal.append(f"no confirm {short(message.id)}")
             raise fault
-        self.journal.append(f"publish {short(message.id)}")
+        self.journal.append(f"publish {short(message.id)}" + (" high" if high else ""))
         self.sent.append((pool, message))
         self.queue.append(message)
 

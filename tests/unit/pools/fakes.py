@@ -199,8 +199,8 @@ class Broker:
         self.holds: dict[tuple[str, str], int | None] = {}
         self.calls: Counter[str] = Counter()
 
-    async def publish(self, namespace: str, pool: str, message: StepMessage) -> None:
-        del namespace, pool, message
+    async def publish(self, namespace: str, pool: str, message: StepMessage, *, high: bool = False) -> None:
+        del namespace, pool, message, high
         raise AssertionError("the pool controller publishes nothing")
 
     async def declare_pool(
