@@ -59,6 +59,9 @@ class Settings:
     sweep_seconds: float = _setting(300.0, "Between two sweeps for lost dispatches and vanished jobs.")
     scale_interval_seconds: float = _setting(1.0, "Between two looks at a busy pool's queue.")
     unlimited_step_seconds: int = _setting(86400, "How long a worker may hold a step that has no timeoutSeconds.")
+    unlimited_grace_seconds: int = _setting(
+        3600, "How long a worker that is told to end may go on with a step that has no timeoutSeconds."
+    )
     history_limit: int = _setting(20, "Transitions kept in a job's status.history.")
     heartbeat_status_seconds: float = _setting(
         30.0, "Between two writes of a job's status that heartbeats alone are the reason for."
@@ -94,6 +97,7 @@ class Settings:
         return PoolSettings(
             scale_interval_seconds=self.scale_interval_seconds,
             unlimited_step_seconds=self.unlimited_step_seconds,
+            unlimited_grace_seconds=self.unlimited_grace_seconds,
         )
 
 

@@ -55,8 +55,10 @@ def secret(pool: WorkerPool, amqp_url: str) -> RawObject:
     }
 
 
-def deployment(pool: WorkerPool, amqp_url: str) -> RawObject:
+def deployment(pool: WorkerPool, amqp_url: str, grace_seconds: int | None = None) -> RawObject:
     """The Deployment `mcp-worker-<pool>`, without `replicas`.
+
+    `grace_seconds` is how long a worker that is told to end may go on; None: what the pool's template says.
 
     Its annotation `mastercontrol.dev/applied` is a digest of the rest: it tells that a field was taken out of the
     template, which a comparison with the live object can't.
@@ -71,7 +73,7 @@ def deployment(pool: WorkerPool, amqp_url: str) -> RawObject:
             "selector": {"matchLabels": {names.LABEL_POOL: pool.name}},
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": "25%"}},
             "revisionHistoryLimit": _OLD_REPLICA_SETS,
-            "template": pod_template(pool, child_name(pool.name), labels(pool.name), amqp_url),
+            "template": pod_template(pool, child_name(pool.name), labels(pool.name), amqp_url, grace_seconds),
         },
     }
     manifest["metadata"]["annotations"] = {names.ANNOTATION_APPLIED: digest(manifest)}

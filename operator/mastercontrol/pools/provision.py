@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Final
 
 from mastercontrol.api.names import Reason
 from mastercontrol.api.pool import WorkerPool
 from mastercontrol.engine.ports import Broker, RawObject, TopologyConflict
 from mastercontrol.pools import deployment as manifests
+from mastercontrol.pools import grace
 from mastercontrol.pools.backoff import Problem
 from mastercontrol.pools.ports import PoolCluster
 from mastercontrol.pools.scaling import initial_replicas, policy_of
@@ -24,12 +24,6 @@ logger = logging.getLogger(__name__)
 
 LongestStep = Callable[[str, str, int], int]
 """Namespace, pool, and what a step without a time-out counts as: the longest step of the pool, in seconds."""
-
-HOLD_MARGIN_SECONDS: Final = 300
-"""A worker gives up a step at its deadline; the broker only where the worker does not."""
-
-LEAST_HOLD_SECONDS: Final = 1800
-"""RabbitMQ's own limit."""
 
 
 class NotYetError(Exception):
@@ -101,7 +95,7 @@ class Provisioner:
     def _hold_seconds(self, pool: WorkerPool) -> int:
         """How long a worker may hold a step. The broker's own limit, half an hour, would cut longer steps off."""
         longest = self._longest_step(pool.namespace, pool.name, self._settings.unlimited_step_seconds)
-        return max(longest + HOLD_MARGIN_SECONDS, LEAST_HOLD_SECONDS)
+        return max(longest + self._settings.hold_margin_seconds, self._settings.least_hold_seconds)
 
     async def _url(self, state: PoolState, pool: WorkerPool) -> None:
         wanted = (self._epoch, pool.uid)
@@ -110,9 +104,11 @@ class Provisioner:
             state.url_for = wanted
 
     def _manifest(self, state: PoolState, pool: WorkerPool) -> RawObject:
-        made_for = (pool.uid, pool.generation, state.url)
+        longest = self._longest_step(pool.namespace, pool.name, self._settings.unlimited_grace_seconds)
+        seconds = grace.settle(state, pool, longest)
+        made_for = (pool.uid, pool.generation, state.url, seconds)
         if state.manifest is None or state.manifest_for != made_for:
-            state.manifest = manifests.deployment(pool, state.url)
+            state.manifest = manifests.deployment(pool, state.url, seconds)
             state.manifest_for = made_for
         return state.manifest
 

@@ -47,6 +47,9 @@ class PoolState:
         self.manifest: RawObject | None = None
         self.manifest_for: object = None
         self.applied_at: float | None = None
+        self.grace = 0  # seconds that its pods have to end; see grace.py
+        self.grace_for: object = None  # the version of the pool that this was settled for
+        self.observed_generation = self.seen_status.get("observedGeneration")  # as somebody before us wrote it
         self.resynced_at: float | None = None
         self.depth: Depth | None = None
         self.depth_at: float | None = None
