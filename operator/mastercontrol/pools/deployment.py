@@ -49,7 +49,7 @@ def secret(pool: WorkerPool, amqp_url: str) -> RawObject:
     return {
         "apiVersion": "v1",
         "kind": "Secret",
-        "metadata": _metadata(pool),
+        "metadata": metadata(pool),
         "type": "Opaque",
         "data": {AMQP_URL_KEY: base64.b64encode(amqp_url.encode()).decode()},
     }
@@ -68,7 +68,7 @@ def deployment(pool: WorkerPool, amqp_url: str, grace_seconds: int | None = None
     manifest: RawObject = {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": _metadata(pool),
+        "metadata": metadata(pool),
         "spec": {
             "selector": {"matchLabels": {names.LABEL_POOL: pool.name}},
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": "25%"}},
@@ -94,7 +94,7 @@ def digest(manifest: RawObject) -> str:
 
 
 def belongs(live: RawObject, pool: WorkerPool) -> bool:
-    """Whether a live Deployment is one that this operator made for a pool of that name, and not somebody else's."""
+    """Whether a live object is one that this operator made for a pool of that name, and not somebody else's."""
     meta = live.get("metadata", {})
     if meta.get("labels", {}).get(names.LABEL_POOL) == pool.name:
         return True
@@ -102,7 +102,8 @@ def belongs(live: RawObject, pool: WorkerPool) -> bool:
     return any(owner.get("kind") == names.KIND_POOL and owner.get("name") == pool.name for owner in owners)
 
 
-def _metadata(pool: WorkerPool) -> dict[str, Any]:
+def metadata(pool: WorkerPool) -> dict[str, Any]:
+    """The metadata of what a pool owns: one of each kind, named after it, with the pool as its controller."""
     owner = {
         "apiVersion": names.API_VERSION,
         "kind": names.KIND_POOL,

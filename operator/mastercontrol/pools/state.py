@@ -50,6 +50,7 @@ class PoolState:
         self.grace = 0  # seconds that its pods have to end; see grace.py
         self.grace_for: object = None  # the version of the pool that this was settled for
         self.observed_generation = self.seen_status.get("observedGeneration")  # as somebody before us wrote it
+        self.budget_for: object = None  # the version of the pool whose PodDisruptionBudget is as it should be
         self.resynced_at: float | None = None
         self.depth: Depth | None = None
         self.depth_at: float | None = None
@@ -63,6 +64,7 @@ class PoolState:
         self.trouble_at: float | None = None
         self.reading = Backoff(self._settings)
         self.provision = Backoff(self._settings)
+        self.budgeting = Backoff(self._settings)
         self.scaling = Backoff(self._settings)
         self.reporting = Backoff(self._settings)
 
@@ -79,10 +81,11 @@ class PoolState:
     @property
     def problem(self) -> Problem | None:
         """The first thing that is wrong."""
-        found = (self.invalid, self.provision.problem, self.reading.problem, self.scaling.problem, self.conflict)
+        efforts = (self.provision, self.reading, self.scaling, self.budgeting)
+        found = (self.invalid, *(effort.problem for effort in efforts), self.conflict)
         return next((problem for problem in found if problem is not None), None)
 
     def hurry(self) -> None:
         """Something that efforts depend on has changed: make them at once."""
-        for effort in (self.reading, self.provision, self.scaling, self.reporting):
+        for effort in (self.reading, self.provision, self.budgeting, self.scaling, self.reporting):
             effort.hurry()

@@ -111,6 +111,17 @@ class Cluster:
             else:
                 merged[field] = copy.deepcopy(value)
 
+    async def read_budget(self, namespace: str, name: str) -> RawObject | None:
+        await self._call("read budget")
+        return copy.deepcopy(self.objects.get(self._key("PodDisruptionBudget", namespace, name)))
+
+    async def delete_budget(self, namespace: str, name: str, uid: str) -> None:
+        await self._call("delete budget", "delete PodDisruptionBudget")
+        key = self._key("PodDisruptionBudget", namespace, name)
+        if key in self.objects and self.objects[key]["metadata"]["uid"] == uid:
+            del self.objects[key]
+            self._owned.pop(key, None)
+
     async def list_pods(self, namespace: str, selector: str) -> list[RawObject]:
         del namespace, selector
         await self._call("pods")
@@ -127,6 +138,11 @@ class Cluster:
 
     def replicas(self, name: str = "resize") -> int:
         return int(self.deployment(name)["spec"]["replicas"])
+
+    @property
+    def budget(self) -> RawObject | None:
+        """The PodDisruptionBudget of the pool."""
+        return self.objects.get(self._key("PodDisruptionBudget", "shop", "mcp-worker-resize"))
 
     def edit(self, change: Callable[[RawObject], None], name: str = "resize") -> None:
         """Somebody else changes the Deployment."""
