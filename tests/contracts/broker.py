@@ -14,7 +14,7 @@ from typing import Protocol
 
 import pytest
 
-from mastercontrol.engine.ports import Broker, BrokerUnavailable, Delivery, Depth, Unroutable
+from mastercontrol.engine.ports import Broker, BrokerUnavailable, Delivery, Depth, DepthUnknown, Unroutable
 from mastercontrol_worker.contract import JobRef, StepMessage, dispatch_id, pool_queue
 
 DEADLINE_SECONDS = 30.0
@@ -440,7 +440,16 @@ class BrokerContract:
         assert await stage.broker.depths() == {("team", "payments"): wanted, ("team", "idle"): Depth(0, 0, 0)}
 
     async def test_the_depth_of_a_queue_that_is_not_there_is_unknown_and_not_zero(self, stage: Stage) -> None:
-        assert await stage.broker.depth("team", "nobody") is None
+        with pytest.raises(DepthUnknown) as unknown:
+            await stage.broker.depth("team", "nobody")
+        assert unknown.value.reason == "missing"
+
+    async def test_without_a_connection_no_depth_is_known(self, stage: Stage) -> None:
+        await stage.broker.declare_pool("team", "payments", LIMIT)
+        await stage.broker.close()
+        with pytest.raises(DepthUnknown) as unknown:
+            await stage.broker.depth("team", "payments")
+        assert unknown.value.reason == "disconnected"
 
     async def test_a_forgotten_pool_loses_its_queue_when_it_is_empty_and_unused(self, stage: Stage) -> None:
         await stage.broker.declare_pool("team", "payments", LIMIT)

@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from mastercontrol.broker.epoch import agree
-from mastercontrol.engine.ports import BrokerUnavailable, Depth, StoreError, Unroutable
+from mastercontrol.engine.ports import BrokerUnavailable, Depth, DepthUnknown, StoreError, Unroutable
 from mastercontrol.memory.broker_data import BrokerData, Pool
 from mastercontrol.memory.queues import Consumer, Held, Message, Queue
 from mastercontrol_worker.contract import StepMessage
@@ -373,19 +373,22 @@ class OperatorBroker:
         queue.put(Message(message.id, message.encode(), message.step, dict(message.headers), high=high))
         return True
 
-    async def depth(self, namespace: str, pool: str) -> Depth | None:
+    async def depth(self, namespace: str, pool: str) -> Depth:
         """See `engine.ports.Broker`."""
         if self._connection is None:
-            return None
+            raise DepthUnknown("disconnected", "not connected")
 
         def count() -> Depth | None:
             queue = self.world.broker.disk.pools.get((namespace, pool))
             return None if queue is None else Depth(queue.ready, queue.unacknowledged, queue.consumers)
 
         try:
-            return await self._connection.ask(count)
+            depth = await self._connection.ask(count)
         except Lost:
-            return None
+            raise DepthUnknown("disconnected", "the connection was lost") from None
+        if depth is None:
+            raise DepthUnknown("missing", f"there is no queue for pool {pool}")
+        return depth
 
     async def heard_all(self) -> bool:
         """See `engine.ports.Broker`."""

@@ -180,7 +180,7 @@ class RabbitBroker:
         """See `engine.ports.Broker`. The removal goes on in the background while workers still hold the queue."""
         self._pools.forget((namespace, pool))
 
-    async def depth(self, namespace: str, pool: str) -> Depth | None:
+    async def depth(self, namespace: str, pool: str) -> Depth:
         """See `engine.ports.Broker`."""
         return await self._depths.one((namespace, pool))
 

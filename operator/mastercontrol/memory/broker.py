@@ -11,11 +11,20 @@ All methods are for the event loop that `start` ran on; from another thread use 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 from collections.abc import Callable
 from typing import Any
 
-from mastercontrol.engine.ports import BrokerUnavailable, Depth, OnConnected, OnDelivery, OnHeartbeat, Unroutable
+from mastercontrol.engine.ports import (
+    BrokerUnavailable,
+    Depth,
+    DepthUnknown,
+    OnConnected,
+    OnDelivery,
+    OnHeartbeat,
+    Unroutable,
+)
 from mastercontrol.memory.broker_data import BrokerData, Faults, Pool, PublishFault
 from mastercontrol.memory.deliveries import ResultDelivery, StepDelivery, WorkerConsumer
 from mastercontrol.memory.queues import Consumer, Message, Queue
@@ -110,19 +119,26 @@ class MemoryBroker:
         self._leaving.add((namespace, pool))
         self._remove_leaving()
 
-    async def depth(self, namespace: str, pool: str) -> Depth | None:
+    async def depth(self, namespace: str, pool: str) -> Depth:
         """See `engine.ports.Broker`."""
+        if self._results is None:
+            raise DepthUnknown("disconnected", "not connected")
+        if self.faults.depth_unknown:
+            raise DepthUnknown("timeout", "a fault that was asked for")
         queue = self._data.pools.get((namespace, pool))
-        if self._results is None or self.faults.depth_unknown or queue is None:
-            return None
+        if queue is None:
+            raise DepthUnknown("missing", f"there is no queue for pool {namespace}/{pool}")
         return Depth(queue.ready, queue.unacknowledged, queue.consumers)
 
     async def depths(self) -> dict[Pool, Depth] | None:
         """The depths of all declared pools; those that are not known are left out, None: none is known."""
         if self._results is None or self.faults.depth_unknown:
             return None
-        found = {pool: await self.depth(*pool) for pool in tuple(self._limits)}
-        return {pool: depth for pool, depth in found.items() if depth is not None}
+        found: dict[Pool, Depth] = {}
+        for pool in tuple(self._limits):
+            with contextlib.suppress(DepthUnknown):  # then it is left out
+                found[pool] = await self.depth(*pool)
+        return found
 
     async def heard_all(self) -> bool:
         """See `engine.ports.Broker`."""

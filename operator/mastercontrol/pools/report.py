@@ -101,6 +101,7 @@ def _view(state: PoolState) -> statuses.View:
         wanted=None if state.live.raw is None else state.live.replicas,
         backlog=None if state.depth is None else state.depth.backlog,
         last_scale_time=state.last_scale_time,
+        unread=None if state.unread is None else f"{state.unread.reason}: {state.unread}",
         problem=state.problem,
         trouble=state.trouble,
     )

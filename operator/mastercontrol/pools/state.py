@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mastercontrol.api.pool import WorkerPool
-from mastercontrol.engine.ports import Depth, RawObject, Readiness
+from mastercontrol.engine.ports import Depth, DepthUnknown, RawObject, Readiness
 from mastercontrol.pools.backoff import Backoff, Problem
 from mastercontrol.pools.live import LiveDeployment
 from mastercontrol.pools.scaling import History
@@ -54,6 +54,7 @@ class PoolState:
         self.resynced_at: float | None = None
         self.depth: Depth | None = None
         self.depth_at: float | None = None
+        self.unread: DepthUnknown | None = None  # why the last reading gave no depth
         self.workers: Readiness | None = None
         self.history: History = ()
         self.status: Mapping[str, Any] = self.seen_status

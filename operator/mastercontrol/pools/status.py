@@ -14,10 +14,16 @@ from mastercontrol.pools.scaling import ScalingPolicy
 
 Status = Mapping[str, Any]
 
+_MAX_CHARS = 300
+"""Of a text that comes from elsewhere."""
+
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """All that a status is made of. `policy` is None for a pool that was never valid, `wanted` without a Deployment."""
+    """All that a status is made of. `policy` is None for a pool that was never valid, `wanted` without a Deployment.
+
+    `unread` says why the last reading of the queue failed, if it did.
+    """
 
     generation: int
     selector: str
@@ -26,6 +32,7 @@ class View:
     wanted: int | None
     backlog: int | None
     last_scale_time: str | None
+    unread: str | None
     problem: Problem | None
     trouble: str | None
 
@@ -103,7 +110,9 @@ def _scaling_active(view: View) -> list[_Condition]:
     if not view.policy.automatic:
         return [_false(kind, Reason.SCALING_DISABLED, "autoscaling.enabled is false")]
     if view.backlog is None:
-        return [_false(kind, Reason.DEPTH_UNKNOWN, "the queue can't be read, so no worker is stopped")]
+        why = "it was not read yet" if view.unread is None else view.unread
+        text = f"the queue can't be read, so no worker is stopped ({why[:_MAX_CHARS]})"
+        return [_false(kind, Reason.DEPTH_UNKNOWN, text)]
     return [_true(kind, Reason.FOLLOWS_BACKLOG, "the number of workers follows the backlog")]
 
 

@@ -12,7 +12,7 @@ from contracts.broker import LIMIT, connected_again, eventually, step
 from integration.broker.conftest import SETTINGS, OpenStage
 from integration.broker.stage import RealStage
 from mastercontrol.broker.settings import BrokerSettings
-from mastercontrol.engine.ports import BrokerUnavailable
+from mastercontrol.engine.ports import BrokerUnavailable, DepthUnknown
 
 QUICK = BrokerSettings(
     publish_timeout_seconds=0.3,
@@ -193,7 +193,9 @@ async def test_readings_that_time_out_leave_no_channel_behind(open_stage: OpenSt
     before = set(session._raw._channels)
     stage.proxy.stall()
     for _ in range(3):
-        assert await stage.broker.depth("team", "payments") is None
+        with pytest.raises(DepthUnknown) as unknown:
+            await stage.broker.depth("team", "payments")
+        assert unknown.value.reason == "timeout"
     assert len(session._raw._channels) == len(before) + 3
     stage.proxy.flow()
     await eventually(lambda: set(session._raw._channels) == before)

@@ -18,6 +18,7 @@ from mastercontrol.api.names import ANNOTATION_DISPATCH
 from mastercontrol.engine.ports import (
     BrokerUnavailable,
     Depth,
+    DepthUnknown,
     Gone,
     JsonPatch,
     RawObject,
@@ -342,10 +343,13 @@ class FakeBroker:
     async def forget_pool(self, namespace: str, pool: str) -> None:
         raise AssertionError((namespace, pool))
 
-    async def depth(self, namespace: str, pool: str) -> Depth | None:
+    async def depth(self, namespace: str, pool: str) -> Depth:
         await asyncio.sleep(0)
         assert namespace == "shop"
-        return self.depths.get(pool, Depth(0, 0, 1))
+        depth = self.depths.get(pool, Depth(0, 0, 1))
+        if depth is None:
+            raise DepthUnknown("timeout", "no answer in time")
+        return depth
 
     async def heard_all(self) -> bool:
         await asyncio.sleep(0)

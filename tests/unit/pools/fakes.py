@@ -14,6 +14,7 @@ from mastercontrol.engine.ports import (
     BrokerError,
     BrokerUnavailable,
     Depth,
+    DepthUnknown,
     Gone,
     RawObject,
     StoreError,
@@ -209,6 +210,8 @@ class Broker:
         self.journal = journal
         self.epoch: str | None = None
         self.depths: dict[str, Depth | None] = {}
+        self.unknown = DepthUnknown("timeout", "no answer in time")
+        """What is said of a depth that is None."""
         self.password = "first"
         self.users_fail: BrokerError | None = None
         self.conflict: TopologyConflict | None = None
@@ -234,10 +237,13 @@ class Broker:
         self._check()
         self.journal.append(f"forget {namespace}.{pool}")
 
-    async def depth(self, namespace: str, pool: str) -> Depth | None:
+    async def depth(self, namespace: str, pool: str) -> Depth:
         del namespace
         self.calls["depth"] += 1
-        return self.depths.get(pool, Depth(0, 0, 0))
+        depth = self.depths.get(pool, Depth(0, 0, 0))
+        if depth is None:
+            raise DepthUnknown(self.unknown.reason, str(self.unknown))
+        return depth
 
     async def heard_all(self) -> bool:
         raise AssertionError("the pool controller hears no heartbeats")
