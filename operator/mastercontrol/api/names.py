@@ -60,6 +60,7 @@ class ConditionType(StrEnum):
     WAITING = "Waiting"
     READY = "Ready"
     SCALING_ACTIVE = "ScalingActive"  # of a pool: its number of workers follows its queue
+    PODS_SCHEDULED = "PodsScheduled"  # of a pool: the scheduler has a node for each of its pods
     OPERATED = "Operated"  # of a job: what became of the last of spec.operations
     INVALID = "Invalid"  # of a Workflow: no Job can run it, and why
 
@@ -99,6 +100,8 @@ class Reason(StrEnum):
     DEPTH_UNKNOWN = "DepthUnknown"
     FOLLOWS_BACKLOG = "FollowsBacklog"
     SCALING_DISABLED = "ScalingDisabled"
+    SCHEDULED = "Scheduled"
+    UNSCHEDULABLE = "Unschedulable"  # as the scheduler calls it
     INTERNAL_ERROR = "InternalError"
     # Of a Schedule, as the CronJob controller calls them.
     MISS_SCHEDULE = "MissSchedule"

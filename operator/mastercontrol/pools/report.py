@@ -18,6 +18,7 @@ from mastercontrol.pools.deployment import child_name, selector
 from mastercontrol.pools.pods import why_not_ready
 from mastercontrol.pools.ports import PoolCluster
 from mastercontrol.pools.scaling import policy_of
+from mastercontrol.pools.scheduling import Scheduling, look
 from mastercontrol.pools.settings import PoolSettings
 from mastercontrol.pools.state import PoolState
 
@@ -42,9 +43,11 @@ class Reporter:
     async def diagnose(self, state: PoolState) -> float | None:
         """Look why workers are not ready, if they are not for some time; seconds until it is to be called again."""
         now = self._monotonic()
-        wanted, ready = state.live.replicas, state.live.counts.ready
-        if ready >= wanted:
+        wanted, counts = state.live.replicas, state.live.counts
+        # More pods than are wanted, and some of them not ready: a rollout, which may be stuck.
+        if counts.ready >= max(wanted, counts.replicas):
             state.unready_since = state.trouble = state.trouble_at = None
+            state.scheduling = Scheduling() if state.live.known else state.scheduling
             return None
         state.unready_since = now if state.unready_since is None else state.unready_since
         wait = state.unready_since + self._settings.trouble_after_seconds - now
@@ -53,7 +56,8 @@ class Reporter:
         if wait > 0:
             return wait
         state.trouble_at = now
-        state.trouble = state.live.failure() or await self._ask_pods(state)
+        asked = await self._ask_pods(state)
+        state.trouble = state.live.failure() or asked
         if state.trouble is not None and f'secret "{child_name(state.name)}" not found' in state.trouble:
             state.secret_applied = None  # it can't be watched, only missed
         return self._settings.trouble_interval_seconds
@@ -86,10 +90,12 @@ class Reporter:
 
     async def _ask_pods(self, state: PoolState) -> str | None:
         try:
-            return why_not_ready(await self._cluster.list_pods(state.namespace, selector(state.name)))
+            pods = await self._cluster.list_pods(state.namespace, selector(state.name))
         except StoreError as error:
             logger.warning("pool %s/%s: its pods can't be listed: %s", state.namespace, state.name, error)
             return None
+        state.scheduling = look(pods)
+        return why_not_ready(pods)
 
 
 def _view(state: PoolState) -> statuses.View:
@@ -104,4 +110,5 @@ def _view(state: PoolState) -> statuses.View:
         unread=None if state.unread is None else f"{state.unread.reason}: {state.unread}",
         problem=state.problem,
         trouble=state.trouble,
+        scheduling=state.scheduling,
     )

@@ -14,6 +14,7 @@ from mastercontrol.engine.ports import Depth, DepthUnknown, RawObject, Readiness
 from mastercontrol.pools.backoff import Backoff, Problem
 from mastercontrol.pools.live import LiveDeployment
 from mastercontrol.pools.scaling import History
+from mastercontrol.pools.scheduling import Scheduling
 from mastercontrol.pools.settings import PoolSettings
 
 Key = tuple[str, str]
@@ -63,6 +64,7 @@ class PoolState:
         self.unready_since: float | None = None
         self.trouble: str | None = None
         self.trouble_at: float | None = None
+        self.scheduling: Scheduling | None = None  # whether its pods have nodes; None: not known yet
         self.reading = Backoff(self._settings)
         self.provision = Backoff(self._settings)
         self.budgeting = Backoff(self._settings)

@@ -11,6 +11,7 @@ from mastercontrol.api.names import ConditionType, Reason
 from mastercontrol.pools.backoff import Problem
 from mastercontrol.pools.live import Counts
 from mastercontrol.pools.scaling import ScalingPolicy
+from mastercontrol.pools.scheduling import Scheduling
 
 Status = Mapping[str, Any]
 
@@ -35,6 +36,7 @@ class View:
     unread: str | None
     problem: Problem | None
     trouble: str | None
+    scheduling: Scheduling | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +60,9 @@ def build(view: View, old: Status, now: str) -> dict[str, Any]:
 
     A field that is None is to be removed.
     """
-    conditions = [_ready(view), *_scaling_active(view)]
+    conditions = [_ready(view), *_scaling_active(view), *_pods_scheduled(view)]
     before = {item.get("type"): item for item in old.get("conditions") or ()}
+    unknown = before.get(ConditionType.PODS_SCHEDULED.value) if view.scheduling is None else None
     return {
         "observedGeneration": view.generation,
         "replicas": view.counts.replicas,
@@ -68,7 +71,10 @@ def build(view: View, old: Status, now: str) -> dict[str, Any]:
         "backlog": view.backlog,
         "selector": view.selector,
         "lastScaleTime": view.last_scale_time,
-        "conditions": [_as_json(item, view.generation, before.get(item.type.value), now) for item in conditions],
+        "conditions": [
+            *(_as_json(item, view.generation, before.get(item.type.value), now) for item in conditions),
+            *([] if unknown is None else [dict(unknown)]),  # what is not known yet stays as it was
+        ],
     }
 
 
@@ -114,6 +120,15 @@ def _scaling_active(view: View) -> list[_Condition]:
         text = f"the queue can't be read, so no worker is stopped ({why[:_MAX_CHARS]})"
         return [_false(kind, Reason.DEPTH_UNKNOWN, text)]
     return [_true(kind, Reason.FOLLOWS_BACKLOG, "the number of workers follows the backlog")]
+
+
+def _pods_scheduled(view: View) -> list[_Condition]:
+    kind = ConditionType.PODS_SCHEDULED
+    if view.scheduling is None:
+        return []
+    if view.scheduling.message is not None:
+        return [_false(kind, Reason.UNSCHEDULABLE, view.scheduling.message)]
+    return [_true(kind, Reason.SCHEDULED, "no pod lacks a node")]
 
 
 def _true(kind: ConditionType, reason: Reason, message: str) -> _Condition:

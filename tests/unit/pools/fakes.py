@@ -61,6 +61,7 @@ class Cluster:
         self.pods: list[RawObject] = []
         self.fails: StoreError | None = None
         self.status_fails: StoreError | None = None
+        self.pods_fail: StoreError | None = None
         self.calls: Counter[str] = Counter()
         self.deployment_events: Callable[..., None] = lambda *_, **__: None
         self.mutate: Callable[[RawObject], None] = lambda _: None
@@ -126,6 +127,8 @@ class Cluster:
     async def list_pods(self, namespace: str, selector: str) -> list[RawObject]:
         del namespace, selector
         await self._call("pods")
+        if self.pods_fail is not None:
+            raise self.pods_fail
         return copy.deepcopy(self.pods)
 
     # What a test does to it

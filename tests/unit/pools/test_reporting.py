@@ -21,7 +21,8 @@ async def test_the_status_of_a_pool_at_rest(world: World) -> None:
         "backlog": 0,
         "selector": "mastercontrol.dev/pool=resize",
     }
-    assert [(item["type"], item["status"]) for item in conditions] == [("Ready", "True"), ("ScalingActive", "True")]
+    types = ("Ready", "ScalingActive", "PodsScheduled")
+    assert [(item["type"], item["status"]) for item in conditions] == [(name, "True") for name in types]
     assert all(item["lastTransitionTime"] == "2030-01-01T00:00:00.000Z" for item in conditions)
 
 
