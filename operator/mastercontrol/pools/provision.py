@@ -80,7 +80,7 @@ class Provisioner:
         await self._deployment(state, pool, manifest)
 
     async def _queue(self, state: PoolState, pool: WorkerPool) -> None:
-        hold = self._hold_seconds(pool)
+        hold = self._hold_seconds(state, pool)
         wanted = (self._epoch, pool.uid, pool.delivery_limit, hold)  # before the call: an epoch may begin during it
         if state.declared_for != wanted:
             try:
@@ -92,9 +92,18 @@ class Provisioner:
                 state.conflict = None
             state.declared_for = wanted
 
-    def _hold_seconds(self, pool: WorkerPool) -> int:
-        """How long a worker may hold a step. The broker's own limit, half an hour, would cut longer steps off."""
+    def _hold_seconds(self, state: PoolState, pool: WorkerPool) -> int:
+        """How long a worker may hold a step. The broker's own limit, half an hour, would cut longer steps off.
+
+        Jobs may run revisions with longer steps than the Workflows have now, and a process that has just begun has not
+        read these yet. What the pods have of grace says how long steps were, so for a while that counts as well.
+        """
+        now = self._monotonic()
+        if state.inherited is None and state.live.known:
+            state.inherited = (now, grace.live(state.live.raw))
         longest = self._longest_step(pool.namespace, pool.name, self._settings.unlimited_step_seconds)
+        if state.inherited is not None and now - state.inherited[0] < self._settings.resync_seconds:
+            longest = max(longest, state.inherited[1])
         return max(longest + self._settings.hold_margin_seconds, self._settings.least_hold_seconds)
 
     async def _url(self, state: PoolState, pool: WorkerPool) -> None:

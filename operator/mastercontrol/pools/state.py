@@ -50,6 +50,7 @@ class PoolState:
         self.applied_at: float | None = None
         self.grace = 0  # seconds that its pods have to end; see grace.py
         self.grace_for: object = None  # the version of the pool that this was settled for
+        self.inherited: tuple[float, int] | None = None  # when the Deployment was first seen, and its grace then
         self.observed_generation = self.seen_status.get("observedGeneration")  # as somebody before us wrote it
         self.budget_for: object = None  # the version of the pool whose PodDisruptionBudget is as it should be
         self.resynced_at: float | None = None

@@ -39,16 +39,61 @@ async def eventually(look: Callable[[], Awaitable[Any]], what: str) -> Any:
     return found
 
 
+class Counted(KubePools):
+    """Counts the looks at a Deployment."""
+
+    reads = 0
+
+    async def read_deployment(self, namespace: str, name: str) -> RawObject | None:
+        self.reads += 1
+        return await super().read_deployment(namespace, name)
+
+
 class Pools:
-    """The controller at work, and the API server as a user sees it."""
+    """The controller at work, and the API server as a user sees it. `longest` is the longest step of each pool."""
 
     def __init__(self, client: KubeClient, namespace: str) -> None:
         self.client, self.namespace = client, namespace
         self.cluster = KubePools(client)
-        broker = Broker([])
-        broker.epoch = "e1"
+        self.longest = 0
+        self._counted = Counted(client)
+        self._broker = Broker([])
+        self._broker.epoch = "e1"
+        self._running: asyncio.Task[None] | None = None
+        self.controller = self._new()
+
+    @property
+    def reads(self) -> int:
+        """How often the controller looked at a Deployment."""
+        return self._counted.reads
+
+    def _new(self) -> PoolController:
         settings = PoolSettings(resync_seconds=0.5, trouble_after_seconds=0.5, trouble_interval_seconds=0.5)
-        self.controller = PoolController(self.cluster, broker, lambda *_: 0, settings)
+        return PoolController(self._counted, self._broker, lambda *_: 0, settings, longest_step=lambda *_: self.longest)
+
+    def start(self) -> None:
+        """It begins to lead."""
+        self.controller.on_connected("e1")
+        self._running = asyncio.create_task(self.controller.run())
+
+    async def stop(self) -> None:
+        """It no longer leads, and nobody does."""
+        if self._running is not None:
+            self._running.cancel()
+            await asyncio.wait([self._running])
+
+    async def another_leader(self) -> None:
+        """Another process leads. It lists the pools first, as they are stored."""
+        await self.stop()
+        self.controller = self._new()
+        for raw in await self.cluster.list_pools(self.namespace):
+            self.controller.on_pool(raw)
+        self.start()
+
+    def edit_workflow(self, longest: int) -> None:
+        """A Workflow is edited: the longest step takes so long now."""
+        self.longest = longest
+        self.controller.on_workflow(self.namespace)
 
     async def apply(self, name: str = "resize", **spec: Any) -> None:
         """A user applies a pool, and the watch shows it."""
@@ -97,8 +142,6 @@ async def pools(client: KubeClient) -> AsyncIterator[Pools]:
     name = f"pools-{uuid.uuid4().hex[:10]}"
     await client.create(Target(NAMESPACES, None), {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
     made = Pools(client, name)
-    made.controller.on_connected("e1")
-    running = asyncio.create_task(made.controller.run())
+    made.start()
     yield made
-    running.cancel()
-    await asyncio.wait([running])
+    await made.stop()
