@@ -60,6 +60,9 @@ class Settings:
     scale_interval_seconds: float = _setting(1.0, "Between two looks at a busy pool's queue.")
     unlimited_step_seconds: int = _setting(86400, "How long a worker may hold a step that has no timeoutSeconds.")
     max_workers: int | None = _setting(None, "Workers that all pools of one namespace may have together; unset: any.")
+    unlimited_grace_seconds: int = _setting(
+        3600, "How long a worker that is told to end may go on with a step that has no timeoutSeconds."
+    )
     history_limit: int = _setting(20, "Transitions kept in a job's status.history.")
     heartbeat_status_seconds: float = _setting(
         30.0, "Between two writes of a job's status that heartbeats alone are the reason for."
@@ -96,6 +99,7 @@ class Settings:
             scale_interval_seconds=self.scale_interval_seconds,
             unlimited_step_seconds=self.unlimited_step_seconds,
             max_workers=self.max_workers,
+            unlimited_grace_seconds=self.unlimited_grace_seconds,
         )
 
 

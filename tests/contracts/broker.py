@@ -14,7 +14,7 @@ from typing import Protocol
 
 import pytest
 
-from mastercontrol.engine.ports import Broker, BrokerUnavailable, Delivery, Depth, Unroutable
+from mastercontrol.engine.ports import Broker, BrokerUnavailable, Delivery, Depth, DepthUnknown, Unroutable
 from mastercontrol_worker.contract import JobRef, StepMessage, dispatch_id, pool_queue
 
 DEADLINE_SECONDS = 30.0
@@ -185,6 +185,26 @@ class BrokerContract:
             await stage.broker.publish("team", "payments", step(number))
         worker = await stage.worker("team", "payments", prefetch=10)
         assert [(await worker.take()).message_id for _ in range(5)] == [step(n).id for n in range(1, 6)]
+
+    async def test_of_the_steps_that_wait_two_high_ones_are_handed_out_for_each_other_one(self, stage: Stage) -> None:
+        await stage.broker.declare_pool("team", "payments", LIMIT)
+        for number in range(1, 7):
+            await stage.broker.publish("team", "payments", step(number))
+        for number in range(101, 105):
+            await stage.broker.publish("team", "payments", step(number), high=True)
+        worker = await stage.worker("team", "payments", prefetch=10)
+        order = [101, 102, 1, 103, 104, 2, 3, 4, 5, 6]
+        assert [(await worker.take()).message_id for _ in order] == [step(n).id for n in order]
+
+    async def test_a_step_that_came_back_is_handed_out_before_a_high_one(self, stage: Stage) -> None:
+        await stage.broker.declare_pool("team", "payments", LIMIT)
+        await stage.broker.publish("team", "payments", step(1))
+        first = await stage.worker("team", "payments")
+        await first.take()
+        await stage.broker.publish("team", "payments", step(2), high=True)
+        await first.close()
+        worker = await stage.worker("team", "payments", prefetch=2)
+        assert [(await worker.take()).message_id for _ in range(2)] == [step(n).id for n in (1, 2)]
 
     async def test_pools_of_the_same_name_in_two_namespaces_do_not_share_steps(self, stage: Stage) -> None:
         await stage.broker.declare_pool("team", "payments", LIMIT)
@@ -424,7 +444,16 @@ class BrokerContract:
         assert await stage.broker.depths() == {("team", "payments"): wanted, ("team", "idle"): Depth(0, 0, 0)}
 
     async def test_the_depth_of_a_queue_that_is_not_there_is_unknown_and_not_zero(self, stage: Stage) -> None:
-        assert await stage.broker.depth("team", "nobody") is None
+        with pytest.raises(DepthUnknown) as unknown:
+            await stage.broker.depth("team", "nobody")
+        assert unknown.value.reason == "missing"
+
+    async def test_without_a_connection_no_depth_is_known(self, stage: Stage) -> None:
+        await stage.broker.declare_pool("team", "payments", LIMIT)
+        await stage.broker.close()
+        with pytest.raises(DepthUnknown) as unknown:
+            await stage.broker.depth("team", "payments")
+        assert unknown.value.reason == "disconnected"
 
     async def test_a_forgotten_pool_loses_its_queue_when_it_is_empty_and_unused(self, stage: Stage) -> None:
         await stage.broker.declare_pool("team", "payments", LIMIT)

@@ -86,6 +86,15 @@ def deployment(namespace: str, name: str, image: str = "a:1", **labels: str) -> 
     }
 
 
+def budget(namespace: str, name: str, **bound: Any) -> RawObject:
+    return {
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "metadata": {"namespace": namespace, "name": name},
+        "spec": {"selector": {"matchLabels": {names.LABEL_POOL: name}}, **bound},
+    }
+
+
 def pool(namespace: str, name: str) -> RawObject:
     spec = {"template": {"image": "a:1"}}
     metadata = {"namespace": namespace, "name": name}
@@ -434,6 +443,26 @@ class PoolClusterContract:
         found = await cluster.pools.read_deployment(cluster.namespace, "inventory")
         assert found is not None
         assert found["spec"]["replicas"] == 0
+
+    async def test_a_budget_that_is_not_there_reads_as_none_and_is_deleted_without_a_word(
+        self, cluster: Cluster
+    ) -> None:
+        assert await cluster.pools.read_budget(cluster.namespace, "inventory") is None
+        await cluster.pools.delete_budget(cluster.namespace, "inventory", "u-1")
+
+    async def test_a_budget_is_applied_changed_and_deleted(self, cluster: Cluster) -> None:
+        made = await cluster.pools.apply(budget(cluster.namespace, "inventory", maxUnavailable=1))
+        assert await cluster.pools.read_budget(cluster.namespace, "inventory") == made
+        changed = await cluster.pools.apply(budget(cluster.namespace, "inventory", minAvailable="50%"))
+        assert "maxUnavailable" not in changed["spec"]
+        assert changed["spec"]["minAvailable"] == "50%"
+        await cluster.pools.delete_budget(cluster.namespace, "inventory", made["metadata"]["uid"])
+        assert await cluster.pools.read_budget(cluster.namespace, "inventory") is None
+
+    async def test_a_budget_of_another_uid_is_not_deleted(self, cluster: Cluster) -> None:
+        await cluster.pools.apply(budget(cluster.namespace, "inventory", maxUnavailable=1))
+        await cluster.pools.delete_budget(cluster.namespace, "inventory", "00000000-0000-0000-0000-000000000000")
+        assert await cluster.pools.read_budget(cluster.namespace, "inventory") is not None
 
     async def test_what_is_not_there_cannot_be_scaled_or_reported_on(self, cluster: Cluster) -> None:
         with pytest.raises(Gone):

@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from mastercontrol.broker.epoch import agree
-from mastercontrol.engine.ports import BrokerUnavailable, Depth, StoreError, Unroutable
+from mastercontrol.engine.ports import BrokerUnavailable, Depth, DepthUnknown, StoreError, Unroutable
 from mastercontrol.memory.broker_data import BrokerData, Pool
 from mastercontrol.memory.queues import Consumer, Held, Message, Queue
 from mastercontrol_worker.contract import StepMessage
@@ -172,7 +172,7 @@ class Server:
         queue = self.disk.pools.get(pool)
         if queue is None:
             return 0
-        gone = [message for _, message in queue._ready]
+        gone = queue._ready.messages()
         if all_of_it:
             gone += [message for consumer in queue._consumers for message in consumer._held.values()]
             del self.disk.pools[pool]
@@ -309,7 +309,7 @@ class OperatorBroker:
         """A pool is gone. Its queue stays here, as somebody may still work on it."""
         self.pools.pop(pool, None)
 
-    async def publish(self, namespace: str, pool: str, message: StepMessage) -> None:
+    async def publish(self, namespace: str, pool: str, message: StepMessage, *, high: bool = False) -> None:
         """See `engine.ports.Broker`."""
         connection, world = self._connection, self.world
         if connection is None or not connection.open:
@@ -325,7 +325,7 @@ class OperatorBroker:
             raise BrokerUnavailable("the broker refused the message")
         confirm: asyncio.Future[bool] = world.loop.create_future()
         dies = self.process if death.after else None
-        serve = partial(self._publish, connection, confirm, (namespace, pool), message, fault, dies)
+        serve = partial(self._publish, connection, confirm, (namespace, pool), message, fault, dies, high=high)
         if fault is Fault.PUBLISH_LATE:
             world.later(self._late(), connection.send, serve)
         elif fault is not Fault.PUBLISH_LOST:
@@ -344,9 +344,11 @@ class OperatorBroker:
         message: StepMessage,
         fault: Fault | None,
         dies: Process | None,
+        *,
+        high: bool,
     ) -> None:
         """At the broker."""
-        routed = self._route(place, message)
+        routed = self._route(place, message, high=high)
         if dies is not None:
             self.world.end(dies)
         answer = partial(_answer, confirm, routed=routed)
@@ -362,28 +364,31 @@ class OperatorBroker:
         if not confirm.result():
             raise Unroutable("there is no queue for this pool")
 
-    def _route(self, place: Pool, message: StepMessage) -> bool:
+    def _route(self, place: Pool, message: StepMessage, *, high: bool) -> bool:
         server = self.world.broker
         queue = server.declare(place) if place in self.pools else server.disk.pools.get(place)
         if queue is None:
             return False
         self.world.history.dispatched(self.process.name, place[1], message, server.disk.newest)
-        queue.put(Message(message.id, message.encode(), message.step, dict(message.headers)))
+        queue.put(Message(message.id, message.encode(), message.step, dict(message.headers), high=high))
         return True
 
-    async def depth(self, namespace: str, pool: str) -> Depth | None:
+    async def depth(self, namespace: str, pool: str) -> Depth:
         """See `engine.ports.Broker`."""
         if self._connection is None:
-            return None
+            raise DepthUnknown("disconnected", "not connected")
 
         def count() -> Depth | None:
             queue = self.world.broker.disk.pools.get((namespace, pool))
             return None if queue is None else Depth(queue.ready, queue.unacknowledged, queue.consumers)
 
         try:
-            return await self._connection.ask(count)
+            depth = await self._connection.ask(count)
         except Lost:
-            return None
+            raise DepthUnknown("disconnected", "the connection was lost") from None
+        if depth is None:
+            raise DepthUnknown("missing", f"there is no queue for pool {pool}")
+        return depth
 
     async def heard_all(self) -> bool:
         """See `engine.ports.Broker`."""

@@ -152,7 +152,7 @@ class History:
     def lost_all(self, disk: Disk) -> None:
         self._say(Kind.WIPE, "broker")
         for what, queue in [*(("step", q) for q in disk.pools.values()), ("result", disk.results)]:
-            for _, message in list(queue._ready):
+            for message in queue._ready.messages():
                 self.lost(message.message_id, what)
 
     def resent(self, actor: str, id_: str) -> None:

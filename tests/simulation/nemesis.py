@@ -194,8 +194,9 @@ class Nemesis:
             return False
         queue = self.world.dice.choice(queues)
         held = [m for consumer in queue._consumers for m in consumer._held.values()]
-        message = self.world.dice.choice([m for _, m in queue._ready] + held)
-        queue.put(Message(message.message_id, message.body, message.type, dict(message.headers)))
+        message = self.world.dice.choice(queue._ready.messages() + held)
+        headers = dict(message.headers)
+        queue.put(Message(message.message_id, message.body, message.type, headers, high=message.high))
         return True
 
     def _restart_broker(self) -> bool:

@@ -244,13 +244,14 @@ class Workload:
                 return seconds, Failed(StepError(code, "no", retryable=not lasting)), True
 
     def job(self, name: str, workflow: str) -> RawObject:
-        """A Job that somebody creates."""
+        """A Job that somebody creates. The steps of some overtake those of others."""
+        priority = 5 * (sum(name.encode()) % 3 == 0)
         signals = [{"name": name, "payload": payload} for name, payload in SIGNALS.items()] * 8
         return {
             "apiVersion": API_VERSION,
             "kind": KIND_JOB,
             "metadata": {"namespace": NAMESPACE, "name": name},
-            "spec": {"workflow": workflow, "input": INPUT, "signals": signals},
+            "spec": {"workflow": workflow, "input": INPUT, "signals": signals, "priority": priority},
         }
 
 

@@ -296,7 +296,7 @@ class World:
 
 
 def _ids(queue: Any) -> list[str]:
-    ready = [message.message_id for _, message in queue._ready]
+    ready = [message.message_id for message in queue._ready.messages()]
     return ready + [m.message_id for consumer in queue._consumers for m in consumer._held.values()]
 
 

@@ -37,6 +37,11 @@ def test_each_setting_is_read_from_its_variable() -> None:
     assert (read.sweep_seconds, read.concurrent_turns, read.log_format) == (60.0, 8, "json")
 
 
+def test_how_long_steps_without_a_limit_may_be_held_reaches_the_pools() -> None:
+    pools = read_settings({"MCP_UNLIMITED_STEP_SECONDS": "7200", "MCP_UNLIMITED_GRACE_SECONDS": "600"}).pools
+    assert (pools.unlimited_step_seconds, pools.unlimited_grace_seconds) == (7200, 600)
+
+
 def test_namespaces_are_a_list_and_an_empty_one_means_all() -> None:
     assert read_settings({"MCP_NAMESPACES": "a, b"}).watched == frozenset({"a", "b"})
     assert read_settings({"MCP_NAMESPACES": ""}).watched is None

@@ -61,6 +61,7 @@ class ConditionType(StrEnum):
     READY = "Ready"
     SCALING_ACTIVE = "ScalingActive"  # of a pool: its number of workers follows its queue
     SCALING_LIMITED = "ScalingLimited"  # of a pool: its steps call for more workers than it may have
+    PODS_SCHEDULED = "PodsScheduled"  # of a pool: the scheduler has a node for each of its pods
     OPERATED = "Operated"  # of a job: what became of the last of spec.operations
     INVALID = "Invalid"  # of a Workflow: no Job can run it, and why
 
@@ -105,6 +106,8 @@ class Reason(StrEnum):
     TOO_MANY_REPLICAS = "TooManyReplicas"
     SCALE_UP_LIMIT = "ScaleUpLimit"
     NAMESPACE_QUOTA = "NamespaceQuota"
+    SCHEDULED = "Scheduled"
+    UNSCHEDULABLE = "Unschedulable"  # as the scheduler calls it
     INTERNAL_ERROR = "InternalError"
     # Of a Schedule, as the CronJob controller calls them.
     MISS_SCHEDULE = "MissSchedule"

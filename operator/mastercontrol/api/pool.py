@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -57,6 +58,14 @@ class AutoscalingSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class DisruptionBudget:
+    """How many workers a drain may end at a time: exactly one of them, a number or a percentage (`25%`)."""
+
+    max_unavailable: int | str | None = None
+    min_available: int | str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerPool:
     """A WorkerPool object. `template` stays as written: `pools/deployment.py` reads it."""
 
@@ -71,6 +80,7 @@ class WorkerPool:
     delivery_limit: int
     template: Mapping[str, Any]
     deleting: bool = False
+    disruption_budget: DisruptionBudget | None = None
 
     @property
     def concurrency(self) -> int:
@@ -83,7 +93,9 @@ class WorkerPool:
         return int(self.template.get("gracePeriodSeconds") or 30)
 
 
-_SPEC_FIELDS = frozenset({"replicas", "minReplicas", "maxReplicas", "autoscaling", "deliveryLimit", "template"})
+_SPEC_FIELDS = frozenset(
+    {"replicas", "minReplicas", "maxReplicas", "autoscaling", "deliveryLimit", "disruptionBudget", "template"}
+)
 _AUTOSCALING_FIELDS = frozenset({"enabled", "targetBacklog", "scaleDownStabilizationSeconds", "scaleUp", "weight"})
 _POLICY_FIELDS = frozenset({"type", "value", "periodSeconds"})
 
@@ -113,6 +125,7 @@ def parse_pool(raw: Mapping[str, Any]) -> WorkerPool:
         delivery_limit=values.whole(spec, "deliveryLimit", "spec", 1, 1000, 20),
         template=template,
         deleting=meta.get("deletionTimestamp") is not None,
+        disruption_budget=_disruption_budget(spec),
     )
     if pool.min_replicas > pool.max_replicas:
         raise values.InvalidObject("spec.minReplicas: write a number that is not above maxReplicas")
@@ -148,3 +161,27 @@ def _scale_up(data: Mapping[str, Any], path: str) -> ScaleUp:
             )
         )
     return ScaleUp(tuple(policies), values.choice(data, "selectPolicy", path, SelectPolicy, SelectPolicy.MAX))
+
+
+_PERCENTAGE = re.compile(r"(100|[0-9]{1,2})%")
+
+
+def _disruption_budget(spec: Mapping[str, Any]) -> DisruptionBudget | None:
+    if spec.get("disruptionBudget") is None:
+        return None
+    path = "spec.disruptionBudget"
+    data = values.mapping(spec, "disruptionBudget", "spec")
+    values.known(data, frozenset({"maxUnavailable", "minAvailable"}), path)
+    most, least = (_pods(data, name, path) for name in ("maxUnavailable", "minAvailable"))
+    if (most is None) == (least is None):
+        raise values.InvalidObject(f"{path}: write either maxUnavailable or minAvailable")
+    return DisruptionBudget(most, least)
+
+
+def _pods(data: Mapping[str, Any], name: str, path: str) -> int | str | None:
+    value = data.get(name)
+    if isinstance(value, str):
+        if not _PERCENTAGE.fullmatch(value):
+            raise values.InvalidObject(f"{path}.{name}: write a whole number from 0, or a percentage as in 25%")
+        return value
+    return values.optional_whole(data, name, path, 0, 10_000)

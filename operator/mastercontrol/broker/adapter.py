@@ -137,13 +137,13 @@ class RabbitBroker:
         """Queues, exchanges and bindings that exist with other arguments than declared, with the broker's words."""
         return dict(self._pools.conflicts)
 
-    async def publish(self, namespace: str, pool: str, message: StepMessage) -> None:
+    async def publish(self, namespace: str, pool: str, message: StepMessage, *, high: bool = False) -> None:
         """See `engine.ports.Broker`."""
         limit = self._settings.publish_timeout_seconds
         try:
             link = self._ready()
             async with asyncio.timeout(limit):
-                outcome = await self._publish(link, (namespace, pool), message)
+                outcome = await self._publish(link, (namespace, pool), message, high=high)
         except TimeoutError:
             metrics.PUBLISHES.labels("timeout").inc()
             alarm = ", the broker has an alarm" if self.blocked else ""
@@ -182,7 +182,7 @@ class RabbitBroker:
         """See `engine.ports.Broker`. The removal goes on in the background while workers still hold the queue."""
         self._pools.forget((namespace, pool))
 
-    async def depth(self, namespace: str, pool: str) -> Depth | None:
+    async def depth(self, namespace: str, pool: str) -> Depth:
         """See `engine.ports.Broker`."""
         return await self._depths.one((namespace, pool))
 
@@ -221,13 +221,13 @@ class RabbitBroker:
         """See `engine.ports.Broker`. The same URL each time, as long as the operator's password stays."""
         return await self._pools.ensure_worker((namespace, pool))
 
-    async def _publish(self, link: _Link, pool: Pool, message: StepMessage) -> Outcome:
+    async def _publish(self, link: _Link, pool: Pool, message: StepMessage, *, high: bool) -> Outcome:
         key = pool_routing_key(*pool)
-        outcome = await link.publisher.publish(key, message)
+        outcome = await link.publisher.publish(key, message, high=high)
         if outcome is Outcome.RETURNED and pool in self._pools.limits:
             log.warning("the queue of pool %s/%s is gone; declaring it again", *pool)
             await self._pools.declare(link.session, pool)
-            outcome = await link.publisher.publish(key, message)
+            outcome = await link.publisher.publish(key, message, high=high)
         return outcome
 
     def _session(self) -> Session | None:

@@ -131,7 +131,7 @@ class Management:
             raise ManagementError("status", f"GET {path}: {status} {text[:200]}")
         try:
             return json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise ManagementError("malformed", f"GET {path}: no JSON: {text[:80]!r}") from None
 
     async def _put(self, path: str, body: dict[str, Any]) -> None:

@@ -20,7 +20,8 @@ PUBLISHES: Final = Counter(
 
 DEPTH_FAILURES: Final = Counter(
     "mcp_broker_depth_failures_total",
-    "Readings of a queue that gave no number: timeout, unreachable, status, missing, malformed or disconnected.",
+    "Readings of a queue that gave no number, by why: timeout, unreachable, status, missing, malformed, partial or "
+    "disconnected.",
     ["reason"],
 )
 

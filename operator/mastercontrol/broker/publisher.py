@@ -14,6 +14,9 @@ from mastercontrol_worker.contract import CONTENT_TYPE, STEPS_EXCHANGE, StepMess
 
 PERSISTENT = 2
 
+HIGH_PRIORITY = 5
+"""The least AMQP priority that a quorum queue takes for high. It knows two: up to 4, as without one, is normal."""
+
 
 class Publisher:
     """Publishes on one session; useless after it (`ended`)."""
@@ -38,14 +41,14 @@ class Publisher:
         """Done with the reason once the channel is gone."""
         return self._channel.ended
 
-    async def publish(self, routing_key: str, message: StepMessage) -> Outcome:
+    async def publish(self, routing_key: str, message: StepMessage, *, high: bool) -> Outcome:
         """Publish one step and wait for the broker's word. Cancel it to give up waiting.
 
         During an alarm nothing is sent, or the broker would take it in, and each repetition of it, when the alarm ends.
 
         :raises ChannelClosed: the channel is or became closed; the message may be in its queue or not.
         """
-        body, properties = message.encode(), _properties(message)
+        body, properties = message.encode(), _properties(message, high=high)
         if not self._session.unblocked.is_set():
             await self._wait_for_end_of_alarm()
         self._channel.require_open()
@@ -82,13 +85,14 @@ class Publisher:
             self._confirms.returned(properties.message_id)
 
 
-def _properties(message: StepMessage) -> BasicProperties:
+def _properties(message: StepMessage, *, high: bool) -> BasicProperties:
     make: Any = BasicProperties  # pika gives its arguments no types
     properties: BasicProperties = make(
         content_type=CONTENT_TYPE,
         delivery_mode=PERSISTENT,
         headers=dict(message.headers),
         message_id=message.id,
+        priority=HIGH_PRIORITY if high else None,
         type=message.step,
     )
     return properties

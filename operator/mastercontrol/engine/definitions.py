@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -18,7 +18,7 @@ from mastercontrol.engine.facts import Missing
 from mastercontrol.engine.inbox import JobKey
 from mastercontrol.engine.ports import RawObject, WorkflowStore
 from mastercontrol.workflow.checked import PoolUse, check
-from mastercontrol.workflow.definition import Definition, Faults
+from mastercontrol.workflow.definition import Definition, Faults, TaskState
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +48,7 @@ class Definitions:
         self._kept: set[JobKey] = set()
         self._locks: dict[JobKey, asyncio.Lock] = {}
         self._unneeded: set[JobKey] = set()
+        self._longest: dict[tuple[str, str, int], int] = {}  # what `longest_step` said, until a definition changes
 
     def observe(self, raw: RawObject) -> bool:
         """Take note of a Workflow; whether its definition is new to who calls."""
@@ -67,11 +68,13 @@ class Definitions:
                 self._workflows[key] = replace(old, version=version, raw=raw, told=old.told or told)
                 return is_new
         found, pools = _checked(raw)
+        self._longest.clear()
         self._workflows[key] = _Known(str(meta.get("uid", "")), version, raw, found, pools, told)
         return True
 
     def gone(self, namespace: str, name: str) -> None:
         """A Workflow was deleted. Jobs that run keep their revision."""
+        self._longest.clear()
         self._workflows.pop((namespace, name), None)
 
     def newest(self, namespace: str, name: str) -> tuple[RawObject, tuple[PoolUse, ...]] | None:
@@ -89,15 +92,25 @@ class Definitions:
             known = self._workflows.get(key)
             if known is not None and known.uid == before[key]:
                 del self._workflows[key]
+                self._longest.clear()
 
     def longest_step(self, namespace: str, pool: str, unlimited: int) -> int:
-        """The longest time-out of the steps that current Workflows send to a pool, in seconds; 0 where there is none.
+        """The longest time-out of the steps that are sent to a pool, in seconds; 0 where there is none.
+
+        Of current Workflows, and of the revisions that Jobs run: their steps stay as long as they were.
 
         :param unlimited: what a step without a time-out counts as.
         """
-        found = (w.found for (ns, _), w in self._workflows.items() if ns == namespace)
-        states = (s for d in found if isinstance(d, Definition) for s in d.tasks() if s.pool == pool)
-        return max((s.timeout_seconds or unlimited for s in states), default=0)
+        key = (namespace, pool, unlimited)
+        if key not in self._longest:
+            self._longest[key] = max((s.timeout_seconds or unlimited for s in self._steps(namespace, pool)), default=0)
+        return self._longest[key]
+
+    def _steps(self, namespace: str, pool: str) -> Iterator[TaskState]:
+        current = (w.found for (ns, _), w in self._workflows.items() if ns == namespace)
+        pinned = (definition for (ns, _), definition in self._pinned.items() if ns == namespace)
+        found = (d for d in (*current, *pinned) if isinstance(d, Definition))
+        return (state for definition in found for state in definition.tasks() if state.pool == pool)
 
     async def current(self, namespace: str, name: str) -> Found:
         """What a Job that begins now would run. Its revision is kept before this returns.
@@ -146,6 +159,7 @@ class Definitions:
         self._locks.pop(key, None)
 
     def _remember(self, namespace: str, definition: Definition) -> None:
+        self._longest.clear()
         self._pinned[(namespace, definition.revision)] = definition
         while len(self._pinned) > _CACHED:
             del self._pinned[next(iter(self._pinned))]
@@ -168,6 +182,7 @@ class Definitions:
             async with self._locks.setdefault(key, asyncio.Lock()):
                 self._kept.discard(key)
                 self._pinned.pop(key, None)
+                self._longest.clear()
                 await self._store.delete_revision(*key)
             self._locks.pop(key, None)
         self._unneeded = unneeded - doomed

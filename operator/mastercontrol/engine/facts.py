@@ -162,10 +162,11 @@ class NewChild:
 
 @dataclass(frozen=True, slots=True)
 class Dispatch:
-    """A step message for a pool of the Job's namespace."""
+    """A step message for a pool of the Job's namespace. `high`: it goes ahead of others in the pool's queue."""
 
     pool: str
     message: StepMessage
+    high: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from mastercontrol_worker.contract import StepMessage
 
@@ -150,7 +150,7 @@ class PoolDirectory(Protocol):
 
 
 class BrokerError(Exception):
-    """A publish was not confirmed."""
+    """The broker did not do or say what was asked."""
 
 
 class Unroutable(BrokerError):
@@ -163,6 +163,20 @@ class BrokerUnavailable(BrokerError):
 
 class TopologyConflict(BrokerError):
     """A queue of a pool exists with other arguments than declared. It is used as it is."""
+
+
+UNKNOWN_REASONS: Final = ("timeout", "unreachable", "status", "missing", "malformed", "partial", "disconnected")
+
+
+class DepthUnknown(BrokerError):
+    """How many messages a queue holds can't be known now.
+
+    `reason` says why in a word, one of UNKNOWN_REASONS; the text says it in a sentence.
+    """
+
+    def __init__(self, reason: str, text: str) -> None:
+        super().__init__(text)
+        self.reason = reason
 
 
 class Delivery(Protocol):
@@ -193,7 +207,7 @@ class Delivery(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Depth:
-    """Messages of one queue. What is unknown is no Depth but None: never zero."""
+    """Messages of one queue. What is unknown is no Depth: never zero."""
 
     ready: int
     unacknowledged: int
@@ -213,8 +227,11 @@ class Broker(Protocol):
         """The epoch of the broker's data; None while there is no connection."""
         ...
 
-    async def publish(self, namespace: str, pool: str, message: StepMessage) -> None:
+    async def publish(self, namespace: str, pool: str, message: StepMessage, *, high: bool = False) -> None:
         """Publish a step: persistent, mandatory; returns when the broker confirmed it.
+
+        Of the steps that wait, two that are `high` are handed out for each one that is not, as long as there are both.
+        Steps that came back are handed out before either.
 
         :raises BrokerError: Unroutable or BrokerUnavailable.
         """
@@ -237,8 +254,11 @@ class Broker(Protocol):
         """No longer declare the queues of a pool, and delete them once they are empty and unused."""
         ...
 
-    async def depth(self, namespace: str, pool: str) -> Depth | None:
-        """Messages of the pool's queue; None when it can't be known now."""
+    async def depth(self, namespace: str, pool: str) -> Depth:
+        """Messages of the pool's queue.
+
+        :raises DepthUnknown: it can't be known now.
+        """
         ...
 
     async def heard_all(self) -> bool:

@@ -16,7 +16,7 @@ from mastercontrol.engine.definitions import Definitions
 from mastercontrol.engine.engine import Engine
 from mastercontrol.engine.inbox import JobKey
 from mastercontrol.engine.mailbox import Cell
-from mastercontrol.engine.ports import RawObject, StoreError
+from mastercontrol.engine.ports import DepthUnknown, RawObject, StoreError
 from mastercontrol_worker.contract import dispatch_id
 
 log = logging.getLogger(__name__)
@@ -93,8 +93,7 @@ class Sweeper:
             for id_, pool in self._long_sent(cell):
                 place = (cell.key[0], pool)
                 if place not in empty:
-                    depth = await self.engine.outside.broker.depth(*place)
-                    empty[place] = depth is not None and depth.backlog == 0
+                    empty[place] = await self._is_empty(*place)
                 if empty[place]:
                     suspects[id_] = cell.key
         for id_ in self._suspected & suspects.keys():
@@ -102,6 +101,14 @@ class Sweeper:
             metrics.SWEPT.inc()
             self.engine.resend(suspects.pop(id_), id_)
         self._suspected = set(suspects)
+
+    async def _is_empty(self, namespace: str, pool: str) -> bool:
+        """Whether it is known that there is nothing in the queue."""
+        try:
+            return (await self.engine.outside.broker.depth(namespace, pool)).backlog == 0
+        except DepthUnknown as error:
+            log.info("the queue of pool %s/%s can't be called empty: %s", namespace, pool, error)
+            return False
 
     def _long_sent(self, cell: Cell) -> list[tuple[str, str]]:
         job = cell.job

@@ -145,4 +145,4 @@ class Sender:
         step = StepMessage(
             self.id(entry), ref, name_of(entry.path), entry.attempt, data, deadline, heartbeat_seconds=beat
         )
-        return Dispatch(task.pool, step)
+        return Dispatch(task.pool, step, high=self.job.spec.priority > 0)

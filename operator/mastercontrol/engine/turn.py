@@ -297,7 +297,7 @@ class _Turn:
     async def _send(self, dispatch: Dispatch, why: str) -> None:
         epoch = self.outside.broker.epoch
         try:
-            await self.outside.broker.publish(self.cell.key[0], dispatch.pool, dispatch.message)
+            await self.outside.broker.publish(self.cell.key[0], dispatch.pool, dispatch.message, high=dispatch.high)
         except Unroutable:
             metrics.PUBLISH_FAILURES.labels("unroutable").inc()
             raise

@@ -31,6 +31,7 @@ SCHEDULES: Final = Resource(names.API_VERSION, names.KIND_SCHEDULE, names.SCHEDU
 DEPLOYMENTS: Final = Resource("apps/v1", "Deployment", "deployments")
 REVISIONS: Final = Resource("apps/v1", "ControllerRevision", "controllerrevisions")
 PODS: Final = Resource("v1", "Pod", "pods")
+BUDGETS: Final = Resource("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets")
 SECRETS: Final = Resource("v1", "Secret", "secrets")
 CONFIG_MAPS: Final = Resource("v1", "ConfigMap", "configmaps")
 LEASES: Final = Resource("coordination.k8s.io/v1", "Lease", "leases")
@@ -38,7 +39,7 @@ EVENTS: Final = Resource("events.k8s.io/v1", "Event", "events")
 
 _ALL: Final = (
     *(JOBS, WORKFLOWS, POOLS, SCHEDULES, DEPLOYMENTS, REVISIONS, PODS),
-    *(SECRETS, CONFIG_MAPS, LEASES, EVENTS),
+    *(BUDGETS, SECRETS, CONFIG_MAPS, LEASES, EVENTS),
 )
 _BY_KIND: Final = {(resource.group_version, resource.kind): resource for resource in _ALL}
 

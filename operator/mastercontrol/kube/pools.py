@@ -6,10 +6,10 @@ import contextlib
 from typing import Any
 
 from mastercontrol.api import names
-from mastercontrol.engine.ports import Gone, RawObject, Rejected, StoreUnavailable
+from mastercontrol.engine.ports import Gone, RawObject, Refused, Rejected, StoreUnavailable
 from mastercontrol.kube.client import KubeClient, PatchType
 from mastercontrol.kube.lists import list_all
-from mastercontrol.kube.paths import DEPLOYMENTS, PODS, POOLS, Target, resource_of
+from mastercontrol.kube.paths import BUDGETS, DEPLOYMENTS, PODS, POOLS, Target, resource_of
 
 
 class KubePools:
@@ -28,12 +28,7 @@ class KubePools:
 
     async def read_deployment(self, namespace: str, name: str) -> RawObject | None:
         """See `PoolCluster.read_deployment`."""
-        try:
-            return await self._client.get(Target(DEPLOYMENTS, namespace, name))
-        except Gone:
-            return None
-        except Rejected as error:
-            raise StoreUnavailable(str(error)) from error
+        return await self._read(Target(DEPLOYMENTS, namespace, name))
 
     async def scale(self, namespace: str, name: str, replicas: int) -> None:
         """See `PoolCluster.scale`."""
@@ -55,6 +50,22 @@ class KubePools:
         with contextlib.suppress(Gone):
             await self._client.delete(Target(PODS, namespace, name), {})
 
+    async def read_budget(self, namespace: str, name: str) -> RawObject | None:
+        """See `PoolCluster.read_budget`."""
+        return await self._read(Target(BUDGETS, namespace, name))
+
+    async def delete_budget(self, namespace: str, name: str, uid: str) -> None:
+        """See `PoolCluster.delete_budget`."""
+        try:
+            await self._client.delete(Target(BUDGETS, namespace, name), {"preconditions": {"uid": uid}})
+        except Gone:
+            return
+        except Refused as error:
+            # Of another uid, or changed in the very moment: only the first is a success.
+            found = await self.read_budget(namespace, name)
+            if found is not None and found["metadata"]["uid"] == uid:
+                raise StoreUnavailable(str(error)) from error
+
     async def list_pods(self, namespace: str, selector: str) -> list[RawObject]:
         """See `PoolCluster.list_pods`."""
         try:
@@ -67,13 +78,16 @@ class KubePools:
 
         :raises StoreUnavailable: no answer.
         """
-        try:
-            return await self._client.get(Target(POOLS, namespace, name))
-        except Gone:
-            return None
-        except Rejected as error:
-            raise StoreUnavailable(str(error)) from error
+        return await self._read(Target(POOLS, namespace, name))
 
     async def list_pools(self, namespace: str | None) -> list[RawObject]:
         """All WorkerPools of a namespace, or of all namespaces."""
         return await list_all(self._client, POOLS, namespace)
+
+    async def _read(self, target: Target) -> RawObject | None:
+        try:
+            return await self._client.get(target)
+        except Gone:
+            return None
+        except Rejected as error:
+            raise StoreUnavailable(str(error)) from error

@@ -11,11 +11,20 @@ All methods are for the event loop that `start` ran on; from another thread use 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 from collections.abc import Callable
 from typing import Any
 
-from mastercontrol.engine.ports import BrokerUnavailable, Depth, OnConnected, OnDelivery, OnHeartbeat, Unroutable
+from mastercontrol.engine.ports import (
+    BrokerUnavailable,
+    Depth,
+    DepthUnknown,
+    OnConnected,
+    OnDelivery,
+    OnHeartbeat,
+    Unroutable,
+)
 from mastercontrol.memory.broker_data import BrokerData, Faults, Pool, PublishFault
 from mastercontrol.memory.deliveries import ResultDelivery, StepDelivery, WorkerConsumer
 from mastercontrol.memory.queues import Consumer, Message, Queue
@@ -73,7 +82,7 @@ class MemoryBroker:
         """The epoch of the data; None while there is no connection."""
         return self._data.epoch if self._results else None
 
-    async def publish(self, namespace: str, pool: str, message: StepMessage) -> None:
+    async def publish(self, namespace: str, pool: str, message: StepMessage, *, high: bool = False) -> None:
         """See `engine.ports.Broker`."""
         self._require_connection()
         fault = self.faults.publishes.popleft() if self.faults.publishes else None
@@ -84,7 +93,7 @@ class MemoryBroker:
             case PublishFault.LOST:
                 pass
             case PublishFault.CONFIRM_LOST | PublishFault.CONFIRM_LATE | None:
-                self._route((namespace, pool), message)
+                self._route((namespace, pool), message, high=high)
         match fault:
             case None:
                 self._confirm(confirm)
@@ -110,19 +119,26 @@ class MemoryBroker:
         self._leaving.add((namespace, pool))
         self._remove_leaving()
 
-    async def depth(self, namespace: str, pool: str) -> Depth | None:
+    async def depth(self, namespace: str, pool: str) -> Depth:
         """See `engine.ports.Broker`."""
+        if self._results is None:
+            raise DepthUnknown("disconnected", "not connected")
+        if self.faults.depth_unknown:
+            raise DepthUnknown("timeout", "a fault that was asked for")
         queue = self._data.pools.get((namespace, pool))
-        if self._results is None or self.faults.depth_unknown or queue is None:
-            return None
+        if queue is None:
+            raise DepthUnknown("missing", f"there is no queue for pool {namespace}/{pool}")
         return Depth(queue.ready, queue.unacknowledged, queue.consumers)
 
     async def depths(self) -> dict[Pool, Depth] | None:
         """The depths of all declared pools; those that are not known are left out, None: none is known."""
         if self._results is None or self.faults.depth_unknown:
             return None
-        found = {pool: await self.depth(*pool) for pool in tuple(self._limits)}
-        return {pool: depth for pool, depth in found.items() if depth is not None}
+        found: dict[Pool, Depth] = {}
+        for pool in tuple(self._limits):
+            with contextlib.suppress(DepthUnknown):  # then it is left out
+                found[pool] = await self.depth(*pool)
+        return found
 
     async def heard_all(self) -> bool:
         """See `engine.ports.Broker`."""
@@ -275,11 +291,11 @@ class MemoryBroker:
             if queue is not None and self._up:
                 worker.attach(queue)
 
-    def _route(self, pool: Pool, message: StepMessage) -> None:
+    def _route(self, pool: Pool, message: StepMessage, *, high: bool) -> None:
         queue = self._declare(pool) if pool in self._limits else self._data.pools.get(pool)
         if queue is None:
             raise Unroutable(f"there is no queue for pool {pool[0]}/{pool[1]}")
-        queue.put(Message(message.id, message.encode(), message.step, dict(message.headers)))
+        queue.put(Message(message.id, message.encode(), message.step, dict(message.headers), high=high))
 
     def _confirm(self, confirm: asyncio.Future[None]) -> None:
         if self._held_back is not None:

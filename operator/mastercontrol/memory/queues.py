@@ -1,8 +1,9 @@
 """A queue in memory with what the engine relies on of a quorum queue. `memory.broker` makes and wires them.
 
-Messages are handed out in order, in turn to consumers that have room. What is held and not settled comes back in
-front, in its old order, when it is returned or its consumer goes. A message that was returned more often than the
-limit dies. All runs on one event loop; handing out happens in a later turn of it, never inside the call that caused it.
+Messages are handed out in order (see `Waiting`), in turn to consumers that have room. What is held and not settled
+comes back in front, in its old order, when it is returned or its consumer goes. A message that was returned more often
+than the limit dies. All runs on one event loop; handing out happens in a later turn of it, never inside the call that
+caused it.
 """
 
 from __future__ import annotations
@@ -12,20 +13,69 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 log = logging.getLogger(__name__)
+
+HIGH_FOR_EACH_NORMAL: Final = 2
 
 
 @dataclass(slots=True)
 class Message:
-    """One message. `returns` counts how often it was handed out without being settled."""
+    """One message. `returns` counts how often it was handed out without being settled.
+
+    `high`: it is handed out ahead of others, as a quorum queue does it with the higher of its two priorities.
+    """
 
     message_id: str | None
     body: bytes
     type: str = ""
     headers: dict[str, Any] = field(default_factory=dict)
     returns: int = 0
+    high: bool = False
+
+
+class Waiting:
+    """The messages that wait, in the order in which a quorum queue hands them out.
+
+    What came back is first, whatever its priority. Then two of high priority for each normal one, as long as there
+    are both; every message that is handed out counts for that, as in RabbitMQ.
+    """
+
+    def __init__(self) -> None:
+        self._returned: deque[tuple[int, Message]] = deque()
+        self._high: deque[tuple[int, Message]] = deque()
+        self._normal: deque[tuple[int, Message]] = deque()
+        self._taken = 0
+
+    def __len__(self) -> int:
+        return len(self._returned) + len(self._high) + len(self._normal)
+
+    def messages(self) -> list[Message]:
+        """All of them, in no order that means anything."""
+        return [message for lane in (self._returned, self._high, self._normal) for _, message in lane]
+
+    def clear(self) -> None:
+        """Drop all of them."""
+        for lane in (self._returned, self._high, self._normal):
+            lane.clear()
+
+    def put(self, number: int, message: Message) -> None:
+        """Append a new one."""
+        (self._high if message.high else self._normal).append((number, message))
+
+    def put_back(self, number: int, message: Message) -> None:
+        """Put one that came back before all others."""
+        self._returned.appendleft((number, message))
+
+    def take(self) -> tuple[int, Message]:
+        """Take the next one out; there must be one."""
+        if self._returned:
+            return self._returned.popleft()
+        normal_next = self._taken == HIGH_FOR_EACH_NORMAL
+        self._taken = 0 if normal_next else self._taken + 1
+        lane = self._normal if self._normal and (normal_next or not self._high) else self._high
+        return lane.popleft()
 
 
 class Held:
@@ -115,7 +165,7 @@ class Queue:
         self.limit = limit
         self.on_dead = on_dead
         self._on_change = on_change
-        self._ready: deque[tuple[int, Message]] = deque()
+        self._ready = Waiting()
         self._consumers: list[Consumer] = []
         self._next = 1
         self._scheduled = False
@@ -137,7 +187,7 @@ class Queue:
 
     def put(self, message: Message) -> None:
         """Append one message."""
-        self._ready.append((self._next, message))
+        self._ready.put(self._next, message)
         self._next += 1
         self.changed()
 
@@ -161,7 +211,7 @@ class Queue:
             if self.limit is not None and message.returns > self.limit:
                 self.on_dead(message, "delivery_limit")
             else:
-                self._ready.appendleft((number, message))
+                self._ready.put_back(number, message)
         self.changed()
 
     def changed(self) -> None:
@@ -173,7 +223,7 @@ class Queue:
     def _hand_out(self) -> None:
         self._scheduled = False
         while self._ready and (consumer := self._next_consumer()):
-            consumer.give(*self._ready.popleft())
+            consumer.give(*self._ready.take())
         if self._on_change is not None:
             self._on_change()
 

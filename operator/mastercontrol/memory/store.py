@@ -26,8 +26,9 @@ WORKFLOW: Final[Kind] = (names.API_VERSION, names.KIND_WORKFLOW)
 POOL: Final[Kind] = (names.API_VERSION, names.KIND_POOL)
 DEPLOYMENT: Final[Kind] = ("apps/v1", "Deployment")
 REVISION: Final[Kind] = ("apps/v1", "ControllerRevision")
+BUDGET: Final[Kind] = ("policy/v1", "PodDisruptionBudget")
 POD: Final[Kind] = ("v1", "Pod")
-_APPLIED: Final = frozenset({DEPLOYMENT, ("v1", "Secret"), ("v1", "ConfigMap"), ("policy/v1", "PodDisruptionBudget")})
+_APPLIED: Final = frozenset({DEPLOYMENT, ("v1", "Secret"), ("v1", "ConfigMap"), BUDGET})
 
 T = TypeVar("T")
 
@@ -197,6 +198,15 @@ class MemoryStore:
 
     async def delete_pod(self, namespace: str, name: str) -> None:
         """See `PoolCluster.delete_pod`: there are no pods here."""
+
+    async def read_budget(self, namespace: str, name: str) -> RawObject | None:
+        """See `PoolCluster.read_budget`."""
+        return await self.get(BUDGET, namespace, name)
+
+    async def delete_budget(self, namespace: str, name: str, uid: str) -> None:
+        """See `PoolCluster.delete_budget`."""
+        with contextlib.suppress(Gone, Refused):
+            await self.remove(BUDGET, namespace, name, uid)
 
     async def list_pods(self, namespace: str, selector: str) -> list[RawObject]:
         """See `PoolCluster.list_pods`."""

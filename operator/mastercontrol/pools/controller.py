@@ -24,6 +24,7 @@ from mastercontrol.engine.ports import Broker, BrokerError, Gone, RawObject, Rea
 from mastercontrol.pools import metrics
 from mastercontrol.pools.backoff import Backoff, Problem
 from mastercontrol.pools.deployment import APP_NAME, deployment
+from mastercontrol.pools.disruption import BudgetKeeper
 from mastercontrol.pools.limiter import Limiter
 from mastercontrol.pools.ports import PoolCluster, WorkerLine
 from mastercontrol.pools.provision import LongestStep, NotYetError, Provisioner
@@ -85,6 +86,7 @@ class PoolController:
         times = clock, monotonic
         self._scaler = Scaler(cluster, broker, self._settings, *times, outstanding, reducer, limiter, self._hurry)
         self._provisioner = Provisioner(cluster, broker, self._settings, monotonic, self._scaler.initial, longest_step)
+        self._budgets = BudgetKeeper(cluster)
         self._reporter = Reporter(cluster, self._settings, clock, monotonic)
         self._queue: WorkQueue[Key] = WorkQueue(self._turn, self._settings.concurrent_pools)
 
@@ -227,6 +229,7 @@ class PoolController:
             delays.append(await self._try(state, state.provision, lambda: self._provisioner.provide(state, pool)))
             scaling = await self._try(state, state.scaling, lambda: self._scaler.scale(state, pool))
             delays.append(self._scaler.reading_due(state, pool) if scaling is None else scaling)
+            delays.append(await self._try(state, state.budgeting, lambda: self._budgets.keep(state, pool)))
             self._count(state)
             delays.append(await self._reporter.diagnose(state))
         delays.append(await self._report(state))
@@ -244,6 +247,7 @@ class PoolController:
         if state.resynced_at is None or now - state.resynced_at >= self._settings.resync_seconds:
             state.resynced_at = now
             state.live.doubt()
+            self._budgets.doubt(state, state.active)
             has_no_depth = state.depth_at is not None and state.depth is None and self._broker.epoch is not None
             state.depth_at = None
             if state.conflict is not None or has_no_depth:

@@ -49,14 +49,16 @@ def secret(pool: WorkerPool, amqp_url: str) -> RawObject:
     return {
         "apiVersion": "v1",
         "kind": "Secret",
-        "metadata": _metadata(pool),
+        "metadata": metadata(pool),
         "type": "Opaque",
         "data": {AMQP_URL_KEY: base64.b64encode(amqp_url.encode()).decode()},
     }
 
 
-def deployment(pool: WorkerPool, amqp_url: str) -> RawObject:
+def deployment(pool: WorkerPool, amqp_url: str, grace_seconds: int | None = None) -> RawObject:
     """The Deployment `mcp-worker-<pool>`, without `replicas`.
+
+    `grace_seconds` is how long a worker that is told to end may go on; None: what the pool's template says.
 
     Its annotation `mastercontrol.dev/applied` is a digest of the rest: it tells that a field was taken out of the
     template, which a comparison with the live object can't.
@@ -66,12 +68,12 @@ def deployment(pool: WorkerPool, amqp_url: str) -> RawObject:
     manifest: RawObject = {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": _metadata(pool),
+        "metadata": metadata(pool),
         "spec": {
             "selector": {"matchLabels": {names.LABEL_POOL: pool.name}},
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": "25%"}},
             "revisionHistoryLimit": _OLD_REPLICA_SETS,
-            "template": pod_template(pool, child_name(pool.name), labels(pool.name), amqp_url),
+            "template": pod_template(pool, child_name(pool.name), labels(pool.name), amqp_url, grace_seconds),
         },
     }
     manifest["metadata"]["annotations"] = {names.ANNOTATION_APPLIED: digest(manifest)}
@@ -92,7 +94,7 @@ def digest(manifest: RawObject) -> str:
 
 
 def belongs(live: RawObject, pool: WorkerPool) -> bool:
-    """Whether a live Deployment is one that this operator made for a pool of that name, and not somebody else's."""
+    """Whether a live object is one that this operator made for a pool of that name, and not somebody else's."""
     meta = live.get("metadata", {})
     if meta.get("labels", {}).get(names.LABEL_POOL) == pool.name:
         return True
@@ -100,7 +102,8 @@ def belongs(live: RawObject, pool: WorkerPool) -> bool:
     return any(owner.get("kind") == names.KIND_POOL and owner.get("name") == pool.name for owner in owners)
 
 
-def _metadata(pool: WorkerPool) -> dict[str, Any]:
+def metadata(pool: WorkerPool) -> dict[str, Any]:
+    """The metadata of what a pool owns: one of each kind, named after it, with the pool as its controller."""
     owner = {
         "apiVersion": names.API_VERSION,
         "kind": names.KIND_POOL,

@@ -62,7 +62,9 @@ _PROBE: Final = {
 """It fails when the worker's event loop stands still, not on a slow handler nor on a broker that is away."""
 
 
-def pod_template(pool: WorkerPool, secret_name: str, labels: Mapping[str, str], amqp_url: str) -> dict[str, Any]:
+def pod_template(
+    pool: WorkerPool, secret_name: str, labels: Mapping[str, str], amqp_url: str, grace_seconds: int | None = None
+) -> dict[str, Any]:
     """The PodTemplateSpec; `labels` are the operator's own and win over those of the template.
 
     :raises InvalidObject: a field of spec.template that can't be taken, and what to write instead.
@@ -76,7 +78,7 @@ def pod_template(pool: WorkerPool, secret_name: str, labels: Mapping[str, str], 
             "labels": {**values.mapping(template, "labels", "spec.template"), **labels},
             "annotations": annotations,
         },
-        "spec": _pod_spec(pool, secret_name),
+        "spec": _pod_spec(pool, secret_name, pool.grace_period_seconds if grace_seconds is None else grace_seconds),
     }
 
 
@@ -88,14 +90,14 @@ def credentials_digest(uid: str, amqp_url: str) -> str:
     return hashlib.sha256(f"{uid}\n{amqp_url}".encode()).hexdigest()[:8]
 
 
-def _pod_spec(pool: WorkerPool, secret_name: str) -> dict[str, Any]:
+def _pod_spec(pool: WorkerPool, secret_name: str, grace_seconds: int) -> dict[str, Any]:
     template = pool.template
     account = values.optional_text(template, "serviceAccountName", "spec.template")
     volumes, mounts = _volumes(_items(template, "volumes"))
     spec: dict[str, Any] = {
-        "containers": [_container(pool, secret_name, mounts)],
+        "containers": [_container(pool, secret_name, mounts, grace_seconds)],
         "securityContext": _pod_security(template),
-        "terminationGracePeriodSeconds": pool.grace_period_seconds + STOP_MARGIN_SECONDS,
+        "terminationGracePeriodSeconds": grace_seconds + STOP_MARGIN_SECONDS,
         "automountServiceAccountToken": account is not None,
         "enableServiceLinks": False,
     }
@@ -108,12 +110,12 @@ def _pod_spec(pool: WorkerPool, secret_name: str) -> dict[str, Any]:
     return spec | {name: template[name] for name in ("nodeSelector", "tolerations") if template.get(name)}
 
 
-def _container(pool: WorkerPool, secret_name: str, mounts: list[dict[str, Any]]) -> dict[str, Any]:
+def _container(pool: WorkerPool, secret_name: str, mounts: list[dict[str, Any]], grace_seconds: int) -> dict[str, Any]:
     template = pool.template
     container: dict[str, Any] = {
         "name": CONTAINER,
         "image": values.text(template, "image", "spec.template"),
-        "env": _environment(pool, secret_name),
+        "env": _environment(pool, secret_name, grace_seconds),
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "capabilities": {"drop": ["ALL"]},
@@ -137,12 +139,12 @@ def _entrypoint(template: Mapping[str, Any]) -> dict[str, Any]:
     return {"args": args, "livenessProbe": _PROBE}
 
 
-def _environment(pool: WorkerPool, secret_name: str) -> list[dict[str, Any]]:
+def _environment(pool: WorkerPool, secret_name: str, grace_seconds: int) -> list[dict[str, Any]]:
     own: list[dict[str, Any]] = [
         {"name": "MCP_AMQP_URL", "valueFrom": {"secretKeyRef": {"name": secret_name, "key": AMQP_URL_KEY}}},
         {"name": "MCP_QUEUE", "value": contract.pool_queue(pool.namespace, pool.name)},
         {"name": "MCP_CONCURRENCY", "value": str(pool.concurrency)},
-        {"name": "MCP_GRACE_SECONDS", "value": str(pool.grace_period_seconds)},
+        {"name": "MCP_GRACE_SECONDS", "value": str(grace_seconds)},
         {"name": "MCP_WORKER_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
     ]
     if handlers := pool.template.get("handlers"):

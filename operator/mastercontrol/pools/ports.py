@@ -58,6 +58,20 @@ class PoolCluster(Protocol):
         """
         ...
 
+    async def read_budget(self, namespace: str, name: str) -> RawObject | None:
+        """The newest PodDisruptionBudget, or None when there is none.
+
+        :raises StoreUnavailable: no answer.
+        """
+        ...
+
+    async def delete_budget(self, namespace: str, name: str, uid: str) -> None:
+        """Delete the PodDisruptionBudget of that uid. One that is absent or has another uid is a success.
+
+        :raises StoreError: Rejected or StoreUnavailable.
+        """
+        ...
+
     async def list_pods(self, namespace: str, selector: str) -> list[RawObject]:
         """The pods that a label selector (`key=value,key2=value2`) matches.
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Final
 
 from mastercontrol.api.names import Reason
 from mastercontrol.api.pool import WorkerPool
 from mastercontrol.engine.ports import Broker, RawObject, TopologyConflict
 from mastercontrol.pools import deployment as manifests
+from mastercontrol.pools import grace
 from mastercontrol.pools.backoff import Problem
 from mastercontrol.pools.ports import PoolCluster
 from mastercontrol.pools.settings import PoolSettings
@@ -23,12 +23,6 @@ logger = logging.getLogger(__name__)
 
 LongestStep = Callable[[str, str, int], int]
 """Namespace, pool, and what a step without a time-out counts as: the longest step of the pool, in seconds."""
-
-HOLD_MARGIN_SECONDS: Final = 300
-"""A worker gives up a step at its deadline; the broker only where the worker does not."""
-
-LEAST_HOLD_SECONDS: Final = 1800
-"""RabbitMQ's own limit."""
 
 
 class NotYetError(Exception):
@@ -85,7 +79,7 @@ class Provisioner:
         await self._deployment(state, pool, manifest)
 
     async def _queue(self, state: PoolState, pool: WorkerPool) -> None:
-        hold = self._hold_seconds(pool)
+        hold = self._hold_seconds(state, pool)
         wanted = (self._epoch, pool.uid, pool.delivery_limit, hold)  # before the call: an epoch may begin during it
         if state.declared_for != wanted:
             try:
@@ -97,10 +91,19 @@ class Provisioner:
                 state.conflict = None
             state.declared_for = wanted
 
-    def _hold_seconds(self, pool: WorkerPool) -> int:
-        """How long a worker may hold a step. The broker's own limit, half an hour, would cut longer steps off."""
+    def _hold_seconds(self, state: PoolState, pool: WorkerPool) -> int:
+        """How long a worker may hold a step. The broker's own limit, half an hour, would cut longer steps off.
+
+        Jobs may run revisions with longer steps than the Workflows have now, and a process that has just begun has not
+        read these yet. What the pods have of grace says how long steps were, so for a while that counts as well.
+        """
+        now = self._monotonic()
+        if state.inherited is None and state.live.known:
+            state.inherited = (now, grace.live(state.live.raw))
         longest = self._longest_step(pool.namespace, pool.name, self._settings.unlimited_step_seconds)
-        return max(longest + HOLD_MARGIN_SECONDS, LEAST_HOLD_SECONDS)
+        if state.inherited is not None and now - state.inherited[0] < self._settings.resync_seconds:
+            longest = max(longest, state.inherited[1])
+        return max(longest + self._settings.hold_margin_seconds, self._settings.least_hold_seconds)
 
     async def _url(self, state: PoolState, pool: WorkerPool) -> None:
         wanted = (self._epoch, pool.uid)
@@ -109,9 +112,11 @@ class Provisioner:
             state.url_for = wanted
 
     def _manifest(self, state: PoolState, pool: WorkerPool) -> RawObject:
-        made_for = (pool.uid, pool.generation, state.url)
+        longest = self._longest_step(pool.namespace, pool.name, self._settings.unlimited_grace_seconds)
+        seconds = grace.settle(state, pool, longest)
+        made_for = (pool.uid, pool.generation, state.url, seconds)
         if state.manifest is None or state.manifest_for != made_for:
-            state.manifest = manifests.deployment(pool, state.url)
+            state.manifest = manifests.deployment(pool, state.url, seconds)
             state.manifest_for = made_for
         return state.manifest
 

@@ -19,6 +19,7 @@ from mastercontrol.pools.deployment import child_name, selector
 from mastercontrol.pools.pods import why_not_ready
 from mastercontrol.pools.ports import PoolCluster
 from mastercontrol.pools.scaling import policy_of
+from mastercontrol.pools.scheduling import Scheduling, look
 from mastercontrol.pools.settings import PoolSettings
 from mastercontrol.pools.state import PoolState
 
@@ -43,9 +44,11 @@ class Reporter:
     async def diagnose(self, state: PoolState) -> float | None:
         """Look why workers are not ready, if they are not for some time; seconds until it is to be called again."""
         now = self._monotonic()
-        wanted, ready = state.live.replicas, state.live.counts.ready
-        if ready >= wanted:
+        wanted, counts = state.live.replicas, state.live.counts
+        # More pods than are wanted, and some of them not ready: a rollout, which may be stuck.
+        if counts.ready >= max(wanted, counts.replicas):
             state.unready_since = state.trouble = state.trouble_at = None
+            state.scheduling = Scheduling() if state.live.known else state.scheduling
             return None
         state.unready_since = now if state.unready_since is None else state.unready_since
         wait = state.unready_since + self._settings.trouble_after_seconds - now
@@ -91,10 +94,12 @@ class Reporter:
 
     async def _pods(self, state: PoolState) -> list[RawObject]:
         try:
-            return await self._cluster.list_pods(state.namespace, selector(state.name))
+            pods = await self._cluster.list_pods(state.namespace, selector(state.name))
         except StoreError as error:
             logger.warning("pool %s/%s: its pods can't be listed: %s", state.namespace, state.name, error)
             return []
+        state.scheduling = look(pods)
+        return pods
 
     async def _replace(self, state: PoolState, pods: list[RawObject]) -> None:
         """Let new pods do the work of those that steps have killed."""
@@ -122,6 +127,8 @@ def _view(state: PoolState) -> statuses.View:
         leaving=state.leaving,
         limit=state.limit,
         last_scale_time=state.last_scale_time,
+        unread=None if state.unread is None else f"{state.unread.reason}: {state.unread}",
         problem=state.problem,
         trouble=state.trouble,
+        scheduling=state.scheduling,
     )

@@ -12,12 +12,13 @@ from collections.abc import Callable
 
 from mastercontrol.api.pool import WorkerPool
 from mastercontrol.api.values import format_time
-from mastercontrol.engine.ports import Broker, BrokerError, Depth
+from mastercontrol.engine.ports import Broker, Depth
 from mastercontrol.pools import metrics
 from mastercontrol.pools.deployment import child_name
 from mastercontrol.pools.limiter import Limiter
 from mastercontrol.pools.pace import Change, kept
 from mastercontrol.pools.ports import PoolCluster
+from mastercontrol.pools.readings import read
 from mastercontrol.pools.reducer import Reducer
 from mastercontrol.pools.scaling import ScalingReason, decide_replicas, initial_replicas, policy_of
 from mastercontrol.pools.settings import PoolSettings
@@ -59,7 +60,7 @@ class Scaler:
         """
         await self._decide(state, pool, None)  # what needs no reading does not wait for one
         if self.reading_due(state, pool) == 0:
-            state.depth = await self._read(pool)
+            state.depth = await read(self._broker, state, pool)
             state.depth_at = self._monotonic()
             if not await self._decide(state, pool, state.depth):
                 state.target = None
@@ -98,15 +99,6 @@ class Scaler:
         policy = policy_of(pool)
         outstanding = self._outstanding(pool.namespace, pool.name)
         return policy.automatic and policy.recommend(outstanding) > settled
-
-    async def _read(self, pool: WorkerPool) -> Depth | None:
-        if self._broker.epoch is None:
-            return None
-        try:
-            return await self._broker.depth(pool.namespace, pool.name)
-        except BrokerError as error:
-            logger.warning("pool %s/%s: the depth of its queue is unknown: %s", pool.namespace, pool.name, error)
-            return None
 
     async def _decide(self, state: PoolState, pool: WorkerPool, depth: Depth | None) -> bool:
         """Set a larger number at once, and take note of a smaller one; False where it is to stay."""

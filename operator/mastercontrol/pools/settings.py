@@ -45,5 +45,14 @@ class PoolSettings:
     unlimited_step_seconds: int = 86400
     """How long a worker may hold a step that has no timeoutSeconds before the broker hands it out again."""
 
+    unlimited_grace_seconds: int = 3600
+    """How long a worker that is told to end may go on with a step that has no timeoutSeconds."""
+
+    hold_margin_seconds: int = 300
+    """A worker gives up a step at its deadline; the broker so much later, only where the worker does not."""
+
+    least_hold_seconds: int = 1800
+    """The least time that a worker may hold a step. It is RabbitMQ's own limit."""
+
     concurrent_pools: int = 8
     """Pools that are worked on at the same time. Turns of one pool never overlap."""

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from mastercontrol.api.pool import WorkerPool
-from mastercontrol.engine.ports import Depth, RawObject, Readiness
+from mastercontrol.engine.ports import Depth, DepthUnknown, RawObject, Readiness
 from mastercontrol.pools.backoff import Backoff, Problem
 from mastercontrol.pools.crew import Crew
 from mastercontrol.pools.live import LiveDeployment
 from mastercontrol.pools.pace import Change
 from mastercontrol.pools.scaling import History, ScalingReason
+from mastercontrol.pools.scheduling import Scheduling
 from mastercontrol.pools.settings import PoolSettings
 
 Key = tuple[str, str]
@@ -59,9 +60,15 @@ class PoolState:
         self.manifest: RawObject | None = None
         self.manifest_for: object = None
         self.applied_at: float | None = None
+        self.grace = 0  # seconds that its pods have to end; see grace.py
+        self.grace_for: object = None  # the version of the pool that this was settled for
+        self.inherited: tuple[float, int] | None = None  # when the Deployment was first seen, and its grace then
+        self.observed_generation = self.seen_status.get("observedGeneration")  # as somebody before us wrote it
+        self.budget_for: object = None  # the version of the pool whose PodDisruptionBudget is as it should be
         self.resynced_at: float | None = None
         self.depth: Depth | None = None
         self.depth_at: float | None = None
+        self.unread: DepthUnknown | None = None  # why the last reading gave no depth
         self.workers: Readiness | None = None
         self.history: History = ()
         self.changes: tuple[Change, ...] = ()  # of the number of workers, as far as its pace asks for them
@@ -78,8 +85,10 @@ class PoolState:
         self.unready_since: float | None = None
         self.trouble: str | None = None
         self.trouble_at: float | None = None
+        self.scheduling: Scheduling | None = None  # whether its pods have nodes; None: not known yet
         self.reading = Backoff(self._settings)
         self.provision = Backoff(self._settings)
+        self.budgeting = Backoff(self._settings)
         self.scaling = Backoff(self._settings)
         self.reporting = Backoff(self._settings)
 
@@ -96,10 +105,11 @@ class PoolState:
     @property
     def problem(self) -> Problem | None:
         """The first thing that is wrong."""
-        found = (self.invalid, self.provision.problem, self.reading.problem, self.scaling.problem, self.conflict)
+        efforts = (self.provision, self.reading, self.scaling, self.budgeting)
+        found = (self.invalid, *(effort.problem for effort in efforts), self.conflict)
         return next((problem for problem in found if problem is not None), None)
 
     def hurry(self) -> None:
         """Something that efforts depend on has changed: make them at once."""
-        for effort in (self.reading, self.provision, self.scaling, self.reporting):
+        for effort in (self.reading, self.provision, self.budgeting, self.scaling, self.reporting):
             effort.hurry()

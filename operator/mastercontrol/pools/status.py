@@ -11,13 +11,20 @@ from mastercontrol.api.names import ConditionType, Reason
 from mastercontrol.pools.backoff import Problem
 from mastercontrol.pools.live import Counts
 from mastercontrol.pools.scaling import ScalingPolicy
+from mastercontrol.pools.scheduling import Scheduling
 
 Status = Mapping[str, Any]
+
+_MAX_CHARS = 300
+"""Of a text that comes from elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """All that a status is made of. `policy` is None for a pool that was never valid, `wanted` without a Deployment."""
+    """All that a status is made of. `policy` is None for a pool that was never valid, `wanted` without a Deployment.
+
+    `unread` says why the last reading of the queue failed, if it did.
+    """
 
     generation: int
     selector: str
@@ -28,8 +35,10 @@ class View:
     leaving: int
     limit: Problem | None
     last_scale_time: str | None
+    unread: str | None
     problem: Problem | None
     trouble: str | None
+    scheduling: Scheduling | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +62,9 @@ def build(view: View, old: Status, now: str) -> dict[str, Any]:
 
     A field that is None is to be removed.
     """
-    conditions = [_ready(view), *_scaling_active(view)]
+    conditions = [_ready(view), *_scaling_active(view), *_pods_scheduled(view)]
     before = {item.get("type"): item for item in old.get("conditions") or ()}
+    unknown = before.get(ConditionType.PODS_SCHEDULED.value) if view.scheduling is None else None
     return {
         "observedGeneration": view.generation,
         "replicas": view.counts.replicas,
@@ -63,7 +73,10 @@ def build(view: View, old: Status, now: str) -> dict[str, Any]:
         "backlog": view.backlog,
         "selector": view.selector,
         "lastScaleTime": view.last_scale_time,
-        "conditions": [_as_json(item, view.generation, before.get(item.type.value), now) for item in conditions],
+        "conditions": [
+            *(_as_json(item, view.generation, before.get(item.type.value), now) for item in conditions),
+            *([] if unknown is None else [dict(unknown)]),  # what is not known yet stays as it was
+        ],
     }
 
 
@@ -105,7 +118,9 @@ def _scaling_active(view: View) -> list[_Condition]:
     if not view.policy.automatic:
         return [_false(kind, Reason.SCALING_DISABLED, "autoscaling.enabled is false")]
     if view.backlog is None:
-        return [_false(kind, Reason.DEPTH_UNKNOWN, "the queue can't be read, so no worker is stopped")]
+        why = "it was not read yet" if view.unread is None else view.unread
+        text = f"the queue can't be read, so no worker is stopped ({why[:_MAX_CHARS]})"
+        return [_false(kind, Reason.DEPTH_UNKNOWN, text)]
     message = "the number of workers follows the backlog"
     if view.leaving:
         message += f"; {view.leaving} finish their steps before they are stopped"
@@ -117,6 +132,15 @@ def _scaling_limited(view: View) -> _Condition:
     if view.limit is not None:
         return _true(kind, view.limit.reason, view.limit.message)
     return _false(kind, Reason.DESIRED_WITHIN_RANGE, "there are as many workers as the steps call for")
+
+
+def _pods_scheduled(view: View) -> list[_Condition]:
+    kind = ConditionType.PODS_SCHEDULED
+    if view.scheduling is None:
+        return []
+    if view.scheduling.message is not None:
+        return [_false(kind, Reason.UNSCHEDULABLE, view.scheduling.message)]
+    return [_true(kind, Reason.SCHEDULED, "no pod lacks a node")]
 
 
 def _true(kind: ConditionType, reason: Reason, message: str) -> _Condition:

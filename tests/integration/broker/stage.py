@@ -96,6 +96,10 @@ class RealStep:
         await asyncio.to_thread(run)
 
 
+CONSUMER_TIMEOUT_SECONDS = 90
+"""A node that nobody told otherwise looks once a minute who holds a message for too long."""
+
+
 class RealWorker:
     """A worker with a connection of its own."""
 
@@ -110,6 +114,16 @@ class RealWorker:
 
     async def close(self) -> None:
         await asyncio.to_thread(self.close_now)
+
+    async def lose(self) -> None:
+        """Hold what it has until the broker closes its channel for that."""
+        await asyncio.to_thread(self._lose)
+
+    def _lose(self) -> None:
+        until = time.monotonic() + CONSUMER_TIMEOUT_SECONDS
+        while self._channel.is_open and time.monotonic() < until:
+            self._connection.process_data_events(0.1)
+        assert self._channel.is_closed, "it may hold it for ever"
 
     def close_now(self) -> None:
         with contextlib.suppress(pika.exceptions.AMQPError):

@@ -12,7 +12,7 @@ from contracts.broker import LIMIT, connected_again, eventually, step
 from integration.broker.conftest import SETTINGS, OpenStage
 from integration.broker.stage import RealStage
 from mastercontrol.broker.settings import BrokerSettings
-from mastercontrol.engine.ports import BrokerUnavailable
+from mastercontrol.engine.ports import BrokerUnavailable, DepthUnknown
 
 QUICK = BrokerSettings(
     publish_timeout_seconds=0.3,
@@ -51,6 +51,21 @@ async def test_a_step_is_persistent_json_with_nothing_that_the_contract_does_not
         "message_id": step().id,
         "type": "charge",
     }
+
+
+async def test_a_high_step_has_a_priority_that_quorum_queues_take_for_high(stage: RealStage) -> None:
+    await payments(stage)
+    await stage.broker.publish("team", "payments", step(), high=True)
+    got = await (await stage.worker("team", "payments")).take()
+    assert got.properties.priority == 5
+    assert got.body == step().encode()
+
+
+async def test_a_high_step_stays_high_when_its_queue_had_to_be_declared_again(stage: RealStage) -> None:
+    await payments(stage)
+    await stage.lose_queue("team", "payments")
+    await stage.broker.publish("team", "payments", step(), high=True)
+    assert (await (await stage.worker("team", "payments")).take()).properties.priority == 5
 
 
 async def test_a_publish_that_the_broker_refuses_is_not_confirmed(stage: RealStage) -> None:
@@ -178,7 +193,9 @@ async def test_readings_that_time_out_leave_no_channel_behind(open_stage: OpenSt
     before = set(session._raw._channels)
     stage.proxy.stall()
     for _ in range(3):
-        assert await stage.broker.depth("team", "payments") is None
+        with pytest.raises(DepthUnknown) as unknown:
+            await stage.broker.depth("team", "payments")
+        assert unknown.value.reason == "timeout"
     assert len(session._raw._channels) == len(before) + 3
     stage.proxy.flow()
     await eventually(lambda: set(session._raw._channels) == before)

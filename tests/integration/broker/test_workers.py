@@ -14,7 +14,7 @@ from integration.broker.conftest import OpenStage
 from integration.broker.proxy import Proxy
 from integration.broker.stage import RealStage, open_blocking
 from mastercontrol.broker.settings import BrokerSettings
-from mastercontrol.engine.ports import BrokerUnavailable
+from mastercontrol.engine.ports import BrokerUnavailable, DepthUnknown
 
 
 @pytest.fixture
@@ -164,7 +164,9 @@ async def test_without_the_http_api_users_are_unavailable_and_steps_go_on(open_s
             await stage.broker.declare_pool("team", "payments", LIMIT)
         with pytest.raises(BrokerUnavailable, match="user"):
             await stage.broker.worker_url("team", "payments")
-        assert await stage.broker.depth("team", "payments") is None
+        with pytest.raises(DepthUnknown) as unknown:
+            await stage.broker.depth("team", "payments")
+        assert unknown.value.reason == "timeout"
         assert await stage.broker.depths() is None
         await stage.broker.publish("team", "payments", step())
         api.flow()

@@ -184,6 +184,16 @@ def test_a_pool_needs_no_more_than_an_image(create: Create) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    "budget",
+    [{"maxUnavailable": 0}, {"maxUnavailable": "25%"}, {"minAvailable": 10_000}, {"minAvailable": "100%"}],
+    ids=str,
+)
+def test_a_disruption_budget_is_a_number_or_a_percentage(budget: dict[str, Any], create: Create) -> None:
+    spec = {"disruptionBudget": budget, "template": {"image": "worker:1"}}
+    assert create("WorkerPool", spec)["spec"]["disruptionBudget"] == budget
+
+
 def test_a_pool_may_be_paused(create: Create) -> None:
     assert create("WorkerPool", {"maxReplicas": 0, "template": {"image": "worker:1"}})["spec"]["maxReplicas"] == 0
 

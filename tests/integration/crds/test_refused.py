@@ -263,6 +263,17 @@ POOLS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "no weight at all": (pool(autoscaling={"weight": 0}), "should be greater than or equal to 1"),
     "no delivery at all": (pool(deliveryLimit=0), "should be greater than or equal to 1"),
+    "a budget of two bounds": (
+        pool(disruptionBudget={"maxUnavailable": 1, "minAvailable": 1}),
+        "a disruptionBudget has one bound. Write either maxUnavailable or minAvailable.",
+    ),
+    "a budget without a bound": (pool(disruptionBudget={}), "a disruptionBudget has one bound. Write either"),
+    "a negative bound": (pool(disruptionBudget={"minAvailable": -1}), "write a whole number from 0 to 10000, or"),
+    "a bound that is a text": (
+        pool(disruptionBudget={"maxUnavailable": "1"}),
+        "write a whole number from 0 to 10000, or a percentage from 0% to 100% as in 25%.",
+    ),
+    "more than all": (pool(disruptionBudget={"minAvailable": "101%"}), "or a percentage from 0% to 100% as in 25%."),
     "handlers and a command": (
         pool({"handlers": "orders", "command": ["sh"]}),
         "handlers and command exclude each other. Write handlers for steps that are Python functions, or command",

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mastercontrol.api.pool import parse_pool
+from mastercontrol.api.pool import DisruptionBudget, parse_pool
 from mastercontrol.api.values import InvalidObject
 from mastercontrol.api.workflow import RetryRuleSpec, RetrySpec, parse_spec, parse_workflow
 
@@ -76,6 +76,21 @@ def test_a_short_pool_gets_its_defaults() -> None:
     assert read.autoscaling.enabled
     assert (read.autoscaling.target_backlog, read.autoscaling.scale_down_stabilization_seconds) == (1, 60)
     assert not read.deleting
+    assert read.disruption_budget is None
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ({"maxUnavailable": 1}, DisruptionBudget(max_unavailable=1)),
+        ({"maxUnavailable": 0}, DisruptionBudget(max_unavailable=0)),
+        ({"maxUnavailable": "0%", "minAvailable": None}, DisruptionBudget(max_unavailable="0%")),
+        ({"minAvailable": "100%"}, DisruptionBudget(min_available="100%")),
+        ({"minAvailable": 10_000}, DisruptionBudget(min_available=10_000)),
+    ],
+)
+def test_a_disruption_budget_has_one_bound(written: dict[str, Any], read: DisruptionBudget) -> None:
+    assert parse_pool(pool(disruptionBudget=written)).disruption_budget == read
 
 
 def test_what_is_null_in_a_template_has_its_default() -> None:
@@ -95,6 +110,14 @@ def test_what_is_null_in_a_template_has_its_default() -> None:
         ({"template": {"concurrency": 0}}, r"spec\.template\.concurrency"),
         ({"template": {"handlers": "m", "command": ["x"]}}, r"spec\.template"),
         ({"size": 3}, r"spec\.size"),
+        ({"disruptionBudget": {}}, r"spec\.disruptionBudget: write either"),
+        ({"disruptionBudget": {"maxUnavailable": 1, "minAvailable": 1}}, r"spec\.disruptionBudget: write either"),
+        ({"disruptionBudget": {"maxUnavailable": "1"}}, r"spec\.disruptionBudget\.maxUnavailable: .* as in 25%"),
+        ({"disruptionBudget": {"minAvailable": "101%"}}, r"spec\.disruptionBudget\.minAvailable"),
+        ({"disruptionBudget": {"minAvailable": -1}}, r"spec\.disruptionBudget\.minAvailable"),
+        ({"disruptionBudget": {"maxUnavailable": 1.5}}, r"spec\.disruptionBudget\.maxUnavailable"),
+        ({"disruptionBudget": {"minReady": 1}}, r"spec\.disruptionBudget\.minReady"),
+        ({"disruptionBudget": "25%"}, r"spec\.disruptionBudget"),
     ],
 )
 def test_a_wrong_pool_is_refused_by_the_name_of_its_field(spec: dict[str, Any], field: str) -> None:

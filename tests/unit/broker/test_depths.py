@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, cast
+from collections.abc import AsyncIterator
+from typing import cast
 
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestServer
 
 from mastercontrol.broker.declaring import QueueState
 from mastercontrol.broker.depths import Depths
@@ -17,46 +16,19 @@ from mastercontrol.broker.metrics import DEPTH_FAILURES
 from mastercontrol.broker.session import ChannelClosed, Session
 from mastercontrol.broker.settings import BrokerSettings
 from mastercontrol.broker.workers import worker_user
-from mastercontrol.engine.ports import Depth
+from mastercontrol.engine.ports import Depth, DepthUnknown
+from unit.broker.api import Api, serving
 
 SETTINGS = BrokerSettings(management_timeout_seconds=0.2, management_page_size=2)
 CONNECTED = cast("Session", object())
 QUEUE = "mcp.pool.team.payments"
 POOL = ("team", "payments")
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-class Api:
-    """An HTTP API that answers as a test says, and notes what it was asked."""
-
-    def __init__(self, server: TestServer) -> None:
-        self.server = server
-        self.asked: list[tuple[str, str, dict[str, str], Any]] = []
-        self.handler: Handler | None = None
-
-    async def handle(self, request: web.Request) -> web.StreamResponse:
-        body = await request.json() if request.can_read_body else None
-        self.asked.append((request.method, request.raw_path.split("?")[0], dict(request.query), body))
-        assert self.handler is not None
-        return await self.handler(request)
-
-    def answers(self, text: str, status: int = 200) -> None:
-        async def handler(_request: web.Request) -> web.Response:
-            return web.Response(text=text, status=status)
-
-        self.handler = handler
-
 
 @pytest.fixture
 async def api() -> AsyncIterator[Api]:
-    app = web.Application()
-    server = TestServer(app)
-    api = Api(server)
-    app.router.add_route("*", "/{path:.*}", api.handle)
-    await server.start_server()
-    yield api
-    await server.close()
+    async with serving() as api:
+        yield api
 
 
 @pytest.fixture
@@ -83,6 +55,12 @@ def amqp_says(monkeypatch: pytest.MonkeyPatch, states: dict[str, QueueState] | E
 
 def failures(reason: str) -> float:
     return float(DEPTH_FAILURES.labels(reason)._value.get())
+
+
+async def why_unknown(depths: Depths) -> str:
+    with pytest.raises(DepthUnknown) as unknown:
+        await depths.one(POOL)
+    return unknown.value.reason
 
 
 GOOD = '{"messages_ready": 2, "messages_unacknowledged": 1}'
@@ -115,6 +93,7 @@ async def test_of_two_numbers_of_ready_messages_the_larger_counts(
         ("<html>", 200, "malformed"),
         ("", 200, "malformed"),
         ("[]", 200, "malformed"),
+        ("[" * 100_000, 200, "malformed"),
         ("null", 200, "malformed"),
         ("{}", 200, "malformed"),
         ('{"messages_ready": 2}', 200, "malformed"),
@@ -131,7 +110,7 @@ async def test_an_answer_that_is_no_depth_is_unknown(
     amqp_says(monkeypatch, {QUEUE: QueueState(0, 0)})
     api.answers(text, status)
     before = failures(reason)
-    assert await depths.one(POOL) is None
+    assert await why_unknown(depths) == reason
     assert failures(reason) == before + 1
 
 
@@ -144,7 +123,7 @@ async def test_an_api_that_is_slow_is_unknown_after_the_time_out(api: Api, depth
 
     api.handler = slow
     before = failures("timeout")
-    assert await depths.one(POOL) is None
+    assert await why_unknown(depths) == "timeout"
     assert await depths.all((POOL,)) is None
     assert failures("timeout") == before + 2
     released.set()
@@ -153,7 +132,7 @@ async def test_an_api_that_is_slow_is_unknown_after_the_time_out(api: Api, depth
 async def test_an_api_that_is_down_is_unknown(api: Api, depths: Depths) -> None:
     await api.server.close()
     before = failures("unreachable")
-    assert await depths.one(POOL) is None
+    assert await why_unknown(depths) == "unreachable"
     assert failures("unreachable") == before + 1
 
 
@@ -162,9 +141,9 @@ async def test_a_lost_connection_is_unknown(
 ) -> None:
     api.answers(GOOD)
     before = failures("disconnected")
-    assert await Depths(management, SETTINGS, lambda: None).one(POOL) is None
+    assert await why_unknown(Depths(management, SETTINGS, lambda: None)) == "disconnected"
     amqp_says(monkeypatch, ChannelClosed("gone"))
-    assert await depths.one(POOL) is None
+    assert await why_unknown(depths) == "disconnected"
     assert failures("disconnected") == before + 2
 
 
@@ -173,7 +152,17 @@ async def test_a_queue_that_only_the_api_knows_is_unknown(
 ) -> None:
     amqp_says(monkeypatch, {})
     api.answers(GOOD)
-    assert await depths.one(POOL) is None
+    assert await why_unknown(depths) == "partial"
+
+
+async def test_a_queue_that_only_amqp_knows_is_unknown(
+    api: Api, depths: Depths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    amqp_says(monkeypatch, {QUEUE: QueueState(0, 0)})
+    api.answers('{"page_count": 1, "items": []}')
+    before = failures("partial"), failures("missing")
+    assert await depths.all((POOL, ("team", "nobody"))) == {}
+    assert (failures("partial"), failures("missing")) == (before[0] + 1, before[1] + 1)
 
 
 async def test_the_same_trouble_is_logged_once_a_minute(
@@ -181,7 +170,7 @@ async def test_the_same_trouble_is_logged_once_a_minute(
 ) -> None:
     api.answers("oops", 500)
     for _ in range(5):
-        assert await depths.one(POOL) is None
+        assert await why_unknown(depths) == "status"
     assert len(caplog.records) == 1
     assert "status" in caplog.text
 

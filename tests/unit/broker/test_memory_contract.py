@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from contracts.broker import DEADLINE_SECONDS, LIMIT, BrokerContract, Seen, Step, connected_again, eventually, step
-from mastercontrol.engine.ports import BrokerUnavailable
+from mastercontrol.engine.ports import BrokerUnavailable, DepthUnknown
 from mastercontrol.memory.broker import MemoryBroker
 from mastercontrol.memory.broker_data import PublishFault
 from mastercontrol.memory.deliveries import StepDelivery, WorkerConsumer
@@ -94,7 +94,7 @@ class MemoryStage:
         self.broker.lose_queue(namespace, pool)
 
     async def queue_exists(self, namespace: str, pool: str) -> bool:
-        return await self.broker.depth(namespace, pool) is not None
+        return (namespace, pool) in self.broker._data.pools
 
     async def dead_letters(self, namespace: str, pool: str) -> list[str]:
         return [letter.message_id or "" for letter in self.broker.dead_letters(namespace, pool)]
@@ -124,10 +124,14 @@ class TestMemoryBroker(BrokerContract):
     """All of it."""
 
 
+async def why_unknown(stage: MemoryStage) -> str:
+    with pytest.raises(DepthUnknown) as unknown:
+        await stage.broker.depth("team", "payments")
+    return unknown.value.reason
+
+
 async def ready(stage: MemoryStage) -> int:
-    depth = await stage.broker.depth("team", "payments")
-    assert depth is not None
-    return depth.ready
+    return (await stage.broker.depth("team", "payments")).ready
 
 
 @pytest.mark.parametrize(
@@ -187,7 +191,7 @@ async def test_nothing_works_while_the_broker_is_stopped_and_pools_are_remembere
         await stage.broker.publish_result("0b1c:1:1", b"{}")
     with pytest.raises(BrokerUnavailable):
         await stage.broker.worker_url("team", "payments")
-    assert await stage.broker.depth("team", "payments") is None
+    assert await why_unknown(stage) == "disconnected"
     assert await stage.broker.depths() is None
     stage.broker.resume()
     await connected_again(stage.seen, 2)
@@ -197,7 +201,7 @@ async def test_nothing_works_while_the_broker_is_stopped_and_pools_are_remembere
 async def test_a_depth_that_cannot_be_read_is_unknown(stage: MemoryStage) -> None:
     await stage.broker.declare_pool("team", "payments", LIMIT)
     stage.broker.faults.depth_unknown = True
-    assert await stage.broker.depth("team", "payments") is None
+    assert await why_unknown(stage) == "timeout"
     assert await stage.broker.depths() is None
 
 

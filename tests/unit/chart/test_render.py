@@ -95,6 +95,7 @@ def test_the_operator_has_no_more_rights_than_it_needs(scope: str, render: Rende
         for resource in rule["resources"]:
             granted.setdefault(resource, set()).update(rule["verbs"])
     assert granted["secrets"] == {"create", "patch"}
+    assert granted["poddisruptionbudgets"] == {"get", "create", "patch", "delete"}
     assert granted["mcpjobs"] == {"get", "list", "watch", "create", "patch", "delete"}
     for resource in ("mcpworkflows", "mcpworkerpools", "mcpschedules"):
         assert granted[resource] == {"get", "list", "watch"}

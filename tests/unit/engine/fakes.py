@@ -18,6 +18,7 @@ from mastercontrol.api.names import ANNOTATION_DISPATCH
 from mastercontrol.engine.ports import (
     BrokerUnavailable,
     Depth,
+    DepthUnknown,
     Gone,
     JsonPatch,
     RawObject,
@@ -319,7 +320,7 @@ class FakeBroker:
         self.hears_all = True
         self.before_echo: Callable[[], object] = lambda: None
 
-    async def publish(self, namespace: str, pool: str, message: StepMessage) -> None:
+    async def publish(self, namespace: str, pool: str, message: StepMessage, *, high: bool = False) -> None:
         assert namespace == message.job.namespace
         await self.gate.wait()
         await asyncio.sleep(0)
@@ -329,7 +330,7 @@ class FakeBroker:
         if fault is not None:
             self.journal.append(f"no confirm {short(message.id)}")
             raise fault
-        self.journal.append(f"publish {short(message.id)}")
+        self.journal.append(f"publish {short(message.id)}" + (" high" if high else ""))
         self.sent.append((pool, message))
         self.queue.append(message)
 
@@ -342,10 +343,13 @@ class FakeBroker:
     async def forget_pool(self, namespace: str, pool: str) -> None:
         raise AssertionError((namespace, pool))
 
-    async def depth(self, namespace: str, pool: str) -> Depth | None:
+    async def depth(self, namespace: str, pool: str) -> Depth:
         await asyncio.sleep(0)
         assert namespace == "shop"
-        return self.depths.get(pool, Depth(0, 0, 1))
+        depth = self.depths.get(pool, Depth(0, 0, 1))
+        if depth is None:
+            raise DepthUnknown("timeout", "no answer in time")
+        return depth
 
     async def heard_all(self) -> bool:
         await asyncio.sleep(0)

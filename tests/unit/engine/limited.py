@@ -87,12 +87,12 @@ class WatchedBroker(FakeBroker):
 
     jobs: WatchedJobs
 
-    async def publish(self, namespace: str, pool: str, message: StepMessage) -> None:
+    async def publish(self, namespace: str, pool: str, message: StepMessage, *, high: bool = False) -> None:
         raw = self.jobs.objects.get((message.job.namespace, message.job.name))
         begun = raw is None or (raw.get("status") or {}).get("sequence", 0) > 0
         if self.jobs.concurrency is not None and not begun:
             self.jobs.broken.append(f"a step of {message.job.name} was sent before it had a place")
-        await super().publish(namespace, pool, message)
+        await super().publish(namespace, pool, message, high=high)
 
 
 class Shop(World):

@@ -9,8 +9,9 @@ import pytest
 from mastercontrol.api.names import Reason
 from mastercontrol.engine.definitions import Definitions
 from mastercontrol.engine.facts import Missing
-from mastercontrol.engine.ports import StoreUnavailable
+from mastercontrol.engine.ports import RawObject, StoreUnavailable
 from mastercontrol.workflow.definition import Definition
+from unit.engine.builders import step
 from unit.engine.fakes import FakeWorkflows
 
 SHOP = frozenset({"shop"})
@@ -221,3 +222,59 @@ async def test_a_workflow_that_came_during_the_listing_is_not_taken_for_a_vanish
     store.workflows.clear()
     definitions.retain([], before)
     assert isinstance(await definitions.current("shop", "order"), Definition)
+
+
+def timed(store: FakeWorkflows, seconds: int | None) -> RawObject:
+    """The Workflow as it is after an edit: one step of that time-out."""
+    limit = {} if seconds is None else {"timeoutSeconds": seconds}
+    return store.put(step("a", pool="a-pool", **limit))
+
+
+def test_the_longest_step_of_a_pool_is_that_of_all_workflows(store: FakeWorkflows) -> None:
+    definitions = Definitions(store)
+    assert definitions.longest_step("shop", "a-pool", 100) == 0
+    definitions.observe(timed(store, 60))
+    assert definitions.longest_step("shop", "a-pool", 100) == 60
+    assert definitions.longest_step("shop", "b-pool", 100) == 0
+    assert definitions.longest_step("other", "a-pool", 100) == 0
+    definitions.observe(timed(store, None))
+    assert [definitions.longest_step("shop", "a-pool", unlimited) for unlimited in (100, 200)] == [100, 200]
+
+
+def test_an_edited_or_deleted_workflow_that_no_job_runs_counts_no_more(store: FakeWorkflows) -> None:
+    definitions = Definitions(store)
+    definitions.observe(timed(store, 7200))
+    definitions.observe(timed(store, 60))
+    assert definitions.longest_step("shop", "a-pool", 1) == 60
+    definitions.gone("shop", "order")
+    assert definitions.longest_step("shop", "a-pool", 1) == 0
+    definitions.observe(timed(store, 60))
+    before = definitions.uids()
+    assert definitions.longest_step("shop", "a-pool", 1) == 60
+    definitions.retain([], before)
+    assert definitions.longest_step("shop", "a-pool", 1) == 0
+
+
+async def test_a_step_stays_as_long_as_it_was_for_the_jobs_that_run_it(store: FakeWorkflows) -> None:
+    definitions = Definitions(store)
+    definitions.observe(timed(store, 7200))
+    old = await current(definitions)
+    definitions.observe(timed(store, 60))
+    assert definitions.longest_step("shop", "a-pool", 1) == 7200
+
+    after_a_restart = Definitions(store)
+    after_a_restart.observe(store.workflows["shop", "order"])
+    assert after_a_restart.longest_step("shop", "a-pool", 1) == 60
+    await after_a_restart.pinned("shop", old.revision)
+    assert after_a_restart.longest_step("shop", "a-pool", 1) == 7200
+
+
+async def test_a_revision_that_is_collected_counts_no_more(store: FakeWorkflows) -> None:
+    definitions = Definitions(store)
+    definitions.observe(timed(store, 7200))
+    await current(definitions)
+    definitions.observe(timed(store, 60))
+    for _ in range(2):
+        assert definitions.longest_step("shop", "a-pool", 1) == 7200
+        await definitions.collect(SHOP, [])
+    assert definitions.longest_step("shop", "a-pool", 1) == 60

@@ -397,11 +397,11 @@ async def test_of_many_steps_that_are_sent_together_only_those_without_a_confirm
 async def test_a_step_whose_confirm_is_under_way_is_not_sent_again_because_another_one_failed(world: World) -> None:
     publish, confirmed, asked = world.broker.publish, asyncio.Event(), list[str]()
 
-    async def slowly(namespace: str, pool: str, message: StepMessage) -> None:
+    async def slowly(namespace: str, pool: str, message: StepMessage, *, high: bool = False) -> None:
         asked.append(message.step)
         if message.step == "b":
             await confirmed.wait()
-        await publish(namespace, pool, message)
+        await publish(namespace, pool, message, high=high)
 
     world.workflows.put(step("first"), parallel("fan", [step("a")], [step("b")]))
     first = await world.begun()

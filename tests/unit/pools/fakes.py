@@ -14,6 +14,7 @@ from mastercontrol.engine.ports import (
     BrokerError,
     BrokerUnavailable,
     Depth,
+    DepthUnknown,
     Gone,
     RawObject,
     StoreError,
@@ -61,6 +62,7 @@ class Cluster:
         self.pods: list[RawObject] = []
         self.fails: StoreError | None = None
         self.status_fails: StoreError | None = None
+        self.pods_fail: StoreError | None = None
         self.calls: Counter[str] = Counter()
         self.deployment_events: Callable[..., None] = lambda *_, **__: None
         self.mutate: Callable[[RawObject], None] = lambda _: None
@@ -127,9 +129,22 @@ class Cluster:
         await self._call("delete", f"delete pod {name}")
         self.pods[:] = [pod for pod in self.pods if pod["metadata"]["name"] != name]
 
+    async def read_budget(self, namespace: str, name: str) -> RawObject | None:
+        await self._call("read budget")
+        return copy.deepcopy(self.objects.get(self._key("PodDisruptionBudget", namespace, name)))
+
+    async def delete_budget(self, namespace: str, name: str, uid: str) -> None:
+        await self._call("delete budget", "delete PodDisruptionBudget")
+        key = self._key("PodDisruptionBudget", namespace, name)
+        if key in self.objects and self.objects[key]["metadata"]["uid"] == uid:
+            del self.objects[key]
+            self._owned.pop(key, None)
+
     async def list_pods(self, namespace: str, selector: str) -> list[RawObject]:
         del namespace, selector
         await self._call("pods")
+        if self.pods_fail is not None:
+            raise self.pods_fail
         return copy.deepcopy(self.pods)
 
     # What a test does to it
@@ -143,6 +158,11 @@ class Cluster:
 
     def replicas(self, name: str = "resize") -> int:
         return int(self.deployment(name)["spec"]["replicas"])
+
+    @property
+    def budget(self) -> RawObject | None:
+        """The PodDisruptionBudget of the pool."""
+        return self.objects.get(self._key("PodDisruptionBudget", "shop", "mcp-worker-resize"))
 
     def edit(self, change: Callable[[RawObject], None], name: str = "resize") -> None:
         """Somebody else changes the Deployment."""
@@ -209,6 +229,8 @@ class Broker:
         self.journal = journal
         self.epoch: str | None = None
         self.depths: dict[str, Depth | None] = {}
+        self.unknown = DepthUnknown("timeout", "no answer in time")
+        """What is said of a depth that is None."""
         self.password = "first"
         self.users_fail: BrokerError | None = None
         self.conflict: TopologyConflict | None = None
@@ -217,8 +239,8 @@ class Broker:
         self.consumers: dict[str, int] | None = {}
         self.on_letter: Callable[[str, CommandMessage], None] = lambda *_: None
 
-    async def publish(self, namespace: str, pool: str, message: StepMessage) -> None:
-        del namespace, pool, message
+    async def publish(self, namespace: str, pool: str, message: StepMessage, *, high: bool = False) -> None:
+        del namespace, pool, message, high
         raise AssertionError("the pool controller publishes nothing")
 
     async def declare_pool(
@@ -236,10 +258,13 @@ class Broker:
         self._check()
         self.journal.append(f"forget {namespace}.{pool}")
 
-    async def depth(self, namespace: str, pool: str) -> Depth | None:
+    async def depth(self, namespace: str, pool: str) -> Depth:
         del namespace
         self.calls["depth"] += 1
-        return self.depths.get(pool, Depth(0, 0, 0))
+        depth = self.depths.get(pool, Depth(0, 0, 0))
+        if depth is None:
+            raise DepthUnknown(self.unknown.reason, str(self.unknown))
+        return depth
 
     async def held(self, namespace: str, pool: str) -> dict[str, int] | None:
         del namespace, pool

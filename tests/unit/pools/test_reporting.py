@@ -25,6 +25,7 @@ async def test_the_status_of_a_pool_at_rest(world: World) -> None:
         ("Ready", "True"),
         ("ScalingActive", "True"),
         ("ScalingLimited", "False"),
+        ("PodsScheduled", "True"),
     ]
     assert all(item["lastTransitionTime"] == "2030-01-01T00:00:00.000Z" for item in conditions)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from mastercontrol.engine.ports import Depth, RawObject
 from mastercontrol.pools.controller import PoolController
+from mastercontrol.pools.provision import LongestStep
 from mastercontrol.pools.settings import PoolSettings
 from unit.pools.fakes import Broker, Clock, Cluster
 
@@ -40,7 +41,7 @@ class World:
         self._loop.time = self.clock.monotonic  # type: ignore[method-assign]
         self._task: asyncio.Task[None] | None = None
 
-    def new_controller(self) -> PoolController:
+    def new_controller(self, longest_step: LongestStep | None = None) -> PoolController:
         """One that has seen nothing yet, as after a restart."""
         controller = PoolController(
             self.cluster,
@@ -50,7 +51,7 @@ class World:
             settings=self.settings,
             clock=self.clock.now,
             monotonic=self.clock.monotonic,
-            longest_step=lambda _, pool, unlimited: self.steps.get(pool) or unlimited,
+            longest_step=longest_step or (lambda _, pool, unlimited: self.steps.get(pool) or unlimited),
         )
         self.cluster.deployment_events = controller.on_deployment
         return controller
