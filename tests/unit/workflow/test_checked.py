@@ -100,6 +100,7 @@ FAULTS = [
     Planted("spec.states[0].pool", state(0), pool="Pool"),
     Planted("spec.states[1].choices[0].when, column 4", lambda s: s["states"][1]["choices"][0], when="1 +"),
     Planted("spec.states[1].choices[0].next", lambda s: s["states"][1]["choices"][0], next="nowhere"),
+    Planted("spec.states[1].choices[0].output", lambda s: s["states"][1]["choices"][0], output=1),
     Planted("spec.states[1].default", state(1), default=...),
     Planted("spec.states[2].seconds", state(2), seconds=-5),
     Planted("spec.states[3].signal", state(3), signal=7),
