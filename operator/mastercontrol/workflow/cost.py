@@ -188,9 +188,9 @@ def _replace(estimate: Estimate, sizes: list[Size]) -> Size:
 
 
 def _split(estimate: Estimate, sizes: list[Size]) -> Size:
-    text, separator = sizes[:2]
+    text, separator, *limit = sizes  # behind a limit the rest stays in one piece
     estimate.searched(text, separator)
-    if text.text is not None and separator.text is not None:
+    if text.text is not None and separator.text is not None and not limit:
         return estimate.made(measure(text.text.split(separator.text) if separator.text else [*text.text]))
     count = _times_found(text, separator) + 1
     return estimate.made(Size(text.total + 4 * count, count, Size(text.total)))

@@ -119,6 +119,7 @@ def test_deep_levels_of_the_data_are_counted_too() -> None:
 
 LISTS = ["input.l", "input.m", "['q,r']", "input.s.split(',')", "input.s.split(input.t)"]
 TEXTS = ["input.s", "input.t", "'x,y'", "''", "input.l[0]", "input.m.join(input.s)", "input.s.replace(',', input.t)"]
+TEXTS.append("input.s.split(',', 2)[1]")
 
 
 def texts(lists: st.SearchStrategy[str], inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
