@@ -25,6 +25,7 @@ BUDGET: Final = 2_500_000
 _BYTES_PER_UNIT: Final = 8
 _BYTES_SEARCHED_PER_UNIT: Final = 1024
 _CHEAP_OPERATORS: Final = 8
+_CHEAP_READS: Final = 8
 _MAX_REPETITION: Final = 1000
 _REPETITION: Final = re.compile(r"\{(?:\d*,)?(\d+),?\}")
 
@@ -38,7 +39,9 @@ def needs_bound(node: Node) -> bool:
     nodes = list(walk(node))
     calls = [each.function for each in nodes if isinstance(each, Call)]
     loops = any(isinstance(each, Comprehension) for each in nodes)
-    return loops or calls.count("_+_") > _CHEAP_OPERATORS or not _GROWING.isdisjoint(calls)
+    reads = sum(isinstance(each, Ident) for each in nodes)  # what is read often may be handed back as often
+    many = reads > _CHEAP_READS or calls.count("_+_") > _CHEAP_OPERATORS
+    return loops or many or not _GROWING.isdisjoint(calls)
 
 
 def check_cost(node: Node, scope: Mapping[str, Any]) -> None:
@@ -246,8 +249,10 @@ _RULES: Final[Mapping[str, Rule]] = {
     "format": _format,
 }
 
-_GROWING: Final = frozenset({"matches", "replace", "split", "join", "format", "contains", "indexOf", "lastIndexOf"})
-"""Functions that may cost more than the length of their arguments."""
+_GROWING: Final = frozenset(
+    {"matches", "replace", "split", "join", "format", "contains", "indexOf", "lastIndexOf", "strings.quote"}
+)
+"""Functions that may cost more than the length of their arguments, or double it where they stand in each other."""
 
 
 def _value(scope: Mapping[str, Any], path: tuple[str, ...]) -> Any:
