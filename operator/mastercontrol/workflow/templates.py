@@ -110,10 +110,10 @@ class _Compiler:
                 return self._text(value, path)
             case list():
                 items = [self.part(each, f"{path}[{at}]", depth + 1) for at, each in enumerate(value)]
-                return Literal(value) if _is_literal(items) else Items(tuple(items))
+                return _whole(Items(tuple(items)))
             case dict():
                 fields = [(k, self.part(v, path + _field(k), depth + 1)) for k, v in self._named(value, path)]
-                return Literal(value) if _is_literal(part for _, part in fields) else Fields(tuple(fields))
+                return _whole(Fields(tuple(fields)))
             case _:
                 return self._plain(value, path)
 
@@ -156,19 +156,28 @@ class _Compiler:
 def _written(part: Part) -> Any:
     match part:
         case Literal(value=value):
-            return _escaped(value) if isinstance(value, str) else value
+            return _escaped(value)
         case Expression(text=text):
             return f"${{{text}}}"
         case Mixed(pieces=pieces):
-            return "".join(_escaped(p) if isinstance(p, str) else f"${{{p.text}}}" for p in pieces)
+            return "".join(f"${{{p.text}}}" if isinstance(p, Expression) else _escaped(p) for p in pieces)
         case Items(parts=parts):
             return [_written(each) for each in parts]
         case Fields(parts=fields):
             return {key: _written(each) for key, each in fields}
 
 
-def _escaped(text: str) -> str:
-    return text.replace("${", "$${")
+def _escaped(value: Any) -> Any:
+    """What a literal of this value is written as."""
+    match value:
+        case str():
+            return value.replace("${", "$${")
+        case list():
+            return [_escaped(each) for each in value]
+        case dict():
+            return {key: _escaped(each) for key, each in value.items()}
+        case _:
+            return value
 
 
 def _fill(part: Part, scope: Mapping[str, Any], path: str) -> Any:
@@ -198,9 +207,10 @@ def _as_text(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def _is_literal(parts: Iterator[Part] | list[Part]) -> bool:
-    """Whether all parts are literals that stand as they were written."""
-    return all(isinstance(part, Literal) for part in parts)
+def _whole(part: Items | Fields) -> Part:
+    """One literal for a list or object of literals, so that it is not put together at each evaluation."""
+    parts = part.parts if isinstance(part, Items) else [each for _, each in part.parts]
+    return Literal(_fill(part, {}, "")) if all(isinstance(each, Literal) for each in parts) else part
 
 
 def _field(key: str) -> str:

@@ -147,6 +147,8 @@ def test_the_text_of_a_template_is_one_that_means_the_same(text: str) -> None:
         ("${input.n}", "${input.n}"),
         ("$${x} is ${ input.n } of ${item}", "$${x} is ${ input.n } of ${item}"),
         (3, "3"),
+        ("$${x}", "$${x}"),
+        ([{"a": "$${x}"}, 1, ["$${y}"]], '[{"a": "$${x}"}, 1, ["$${y}"]]'),
         ({"a": ["${item}", None]}, '{"a": ["${item}", null]}'),
     ],
 )
