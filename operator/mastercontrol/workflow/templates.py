@@ -119,7 +119,7 @@ class _Compiler:
 
     def _plain(self, value: Any, path: str) -> Literal:
         """A number, a flag or null; YAML has more than JSON."""
-        if value is not None and not (isinstance(value, int | float) and math.isfinite(value)):
+        if not isinstance(value, int | None) and not (isinstance(value, float) and math.isfinite(value)):
             self.faults.append(Fault(1, f"{str(value)[:40]!r} is nothing that JSON has; write it as a text", path))
         return Literal(value)
 

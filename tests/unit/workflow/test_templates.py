@@ -108,6 +108,10 @@ def test_a_value_that_is_nested_without_end_is_a_fault() -> None:
     assert faults_of([value])[0][2] == "it is nested too deep; 100 levels are allowed"
 
 
+def test_a_whole_number_of_any_length_stays_as_it_is() -> None:
+    assert compiled(10**400).evaluate({}) == 10**400
+
+
 def test_the_steps_of_all_expressions_are_read() -> None:
     template = compiled({"a": "${steps.a.output}", "b": ["x ${steps.b.output} ${steps['c'].output.id}"]})
     assert template.steps == {"a", "b", "c"}
