@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -17,6 +18,8 @@ from mastercontrol.workflow.template_text import Hole, scan
 
 MAX_DEPTH: Final = 100
 """How deep the value of a template may be nested."""
+
+_PLAIN_KEY: Final = re.compile(r"[\w-]+\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,12 +138,10 @@ class _Compiler:
         if isinstance(scanned, Fault):
             self.faults.append(replace(scanned, path=path))
             return Literal(text)
-        pieces = [self._piece(piece, path) for piece in scanned]
-        if len(pieces) == 1 and isinstance(pieces[0], Expression):
-            return pieces[0]
-        if all(isinstance(piece, str) for piece in pieces):
-            return Literal("".join(str(piece) for piece in pieces))
-        return Mixed(tuple(pieces))
+        first, *more = [self._piece(piece, path) for piece in scanned]
+        if more:
+            return Mixed((first, *more))
+        return first if isinstance(first, Expression) else Literal(first)
 
     def _piece(self, piece: str | Hole, path: str) -> str | Expression:
         if isinstance(piece, str):
@@ -214,4 +215,4 @@ def _whole(part: Items | Fields) -> Part:
 
 
 def _field(key: str) -> str:
-    return f".{key}" if key.replace("_", "a").replace("-", "a").isalnum() else f"[{json.dumps(key)}]"
+    return f".{key}" if _PLAIN_KEY.match(key) else f"[{json.dumps(key)}]"
