@@ -15,7 +15,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from mastercontrol.workflow.reads import path_of
+from mastercontrol.workflow.reads import Path, path_of
 from mastercontrol.workflow.sizes import SCALAR, Size, collection, largest, largest_element, measure
 from mastercontrol.workflow.syntax_tree import Call, Comprehension, Constant, Ident, ListOf, MapOf, Node, Select, walk
 
@@ -58,6 +58,7 @@ class Estimate:
 
     def __init__(self, scope: Mapping[str, Any]) -> None:
         self._scope = scope
+        self._measured: dict[Path, Size] = {}
         self._spent = 0
         self._times = 1
 
@@ -103,7 +104,9 @@ class Estimate:
             return SCALAR
         path = path_of(node, bound)
         if path:
-            return measure(_value(self._scope, path))
+            if path not in self._measured:
+                self._measured[path] = measure(_value(self._scope, path))
+            return self._measured[path]
         if isinstance(node, Ident):
             return bound[node.name]
         return self.size(node.operand, bound).one
@@ -255,7 +258,7 @@ _GROWING: Final = frozenset(
 """Functions that may cost more than the length of their arguments, or double it where they stand in each other."""
 
 
-def _value(scope: Mapping[str, Any], path: tuple[str, ...]) -> Any:
+def _value(scope: Mapping[str, Any], path: Path) -> Any:
     value: Any = scope
     for name in path:
         if not isinstance(value, Mapping) or name not in value:
