@@ -51,8 +51,8 @@ def nested(levels: int, grow: str) -> str:
         ("input.all(x, x.matches('(a|b)*c'))", ["ab" * 1000] * 2000),
         ("input.a.all(x, input.b.contains(input.c))", {"a": [1] * 9000, "b": "a" * 9000, "c": "a" * 4000 + "b"}),
         ("input.split('').map(x, x)", "x" * 5000),
-        ("strings.quote(" * 20 + "input" + ")" * 20, '"'),
-        (f"[{', '.join(['input'] * 500)}]", list(range(10_000))),
+        pytest.param("strings.quote(" * 20 + "input" + ")" * 20, '"', id="quotes"),
+        pytest.param(f"[{', '.join(['input'] * 500)}]", list(range(10_000)), id="reads"),
     ],
 )
 def test_an_expression_that_would_hold_up_all_other_jobs_is_refused(text: str, data: Any) -> None:
