@@ -74,7 +74,7 @@ def describe_error(error: str) -> str:
 
 
 def _undeclared(name: str, text: str, at: int, names: frozenset[str]) -> Fault:
-    root = name.split(".", maxsplit=1)[0]
+    root = name.removeprefix(".").split(".", maxsplit=1)[0]
     start = text.rfind(root, 0, at + len(root))
     position = (start if start >= 0 else at) + 1
     if text[at : at + 1] == "(":

@@ -171,6 +171,7 @@ def test_bytes_are_no_value() -> None:
         ("input +\n  foo", 11, "there is no variable 'foo'; write one of error, index, input, item, job, steps, vars"),
         ("'é😀' + foo", 8, "there is no variable 'foo'; write one of error, index, input, item, job, steps, vars"),
         ("input.all(x, y)", 14, "there is no variable 'y'; write one of error, index, input, item, job, steps, vars"),
+        (".foo", 2, "there is no variable 'foo'; write one of error, index, input, item, job, steps, vars"),
         ("now()", 1, "there is no function 'now'"),
         ("input.foo(1)", 7, "there is no function 'foo'"),
         ("input.a +", 10, "the expression ends too early"),
