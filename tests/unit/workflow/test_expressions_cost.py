@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mastercontrol.workflow.cost import Estimate, TooCostly, check_cost
+from mastercontrol.workflow.cost import BUDGET, Estimate, TooCostly, check_cost
 from mastercontrol.workflow.expressions import Expression, ExpressionError, compile_expression
 from mastercontrol.workflow.sizes import measure
 from mastercontrol.workflow.syntax_tree import read_tree
@@ -106,6 +106,25 @@ def test_a_value_that_is_nested_deep_is_an_error_and_no_crash() -> None:
         data = [data]
     with pytest.raises(ExpressionError, match="nested too deep"):
         compiled("[input][0]").evaluate({"input": data})
+
+
+def test_what_the_interpreter_has_no_room_for_is_said_to_be_nested_too_deep() -> None:
+    said = set()
+    for levels in range(200, 2000, 200):  # which of the two it is depends on the version of Python
+        data: Any = 1
+        for _ in range(levels):
+            data = [data]
+        try:
+            compiled("[input][0]").evaluate({"input": data})
+        except ExpressionError as error:
+            said.add(str(error))
+    assert said
+    assert said <= {"the data is nested too deep", "the value is nested too deep"}
+
+
+def test_what_only_hands_on_its_data_is_not_estimated() -> None:
+    data = "x" * (BUDGET + 1)
+    assert compiled("[input]").evaluate({"input": data}) == [data]
 
 
 def test_deep_levels_of_the_data_are_counted_too() -> None:
