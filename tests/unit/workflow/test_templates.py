@@ -82,6 +82,12 @@ def test_an_escaped_text_comes_back(text: str) -> None:
     assert compiled(text.replace("${", "$${")).evaluate({}) == text
 
 
+@pytest.mark.parametrize("value", [[1, ["$${a}"]], {"a": {"b": 1}}], ids=["list", "object"])
+def test_what_holds_no_expression_is_put_together_once(value: Any) -> None:
+    template = compiled(value)
+    assert template.evaluate({}) is template.evaluate({})
+
+
 def test_every_fault_is_told_with_its_path_and_column() -> None:
     value = {"a": [1, "x", {"b": "n: ${ foo }"}], "b c": "${1 +}", "d": "x ${input.n", "e": "${input.n} ${bar(1)}"}
     assert faults_of(value) == [
