@@ -14,12 +14,13 @@ from __future__ import annotations
 import fnmatch
 import importlib
 import json
+import multiprocessing
 import os
 import re
 import resource
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -170,6 +171,18 @@ def covering(tests: Mapping[str, Iterable[str]], seconds: Mapping[str, float]) -
     }
 
 
+def apart(work: Callable[[], object]) -> int:
+    """Do it in a process of its own; its exit status.
+
+    What tests leave in the caches of the product is not there for those of a mutant, who would not be asked then.
+    """
+    process = multiprocessing.get_context("fork").Process(target=work)
+    process.start()
+    process.join()
+    assert process.exitcode is not None
+    return process.exitcode
+
+
 def main(patterns: Sequence[str]) -> int:
     mutmut = importlib.import_module("mutmut.__main__")
     settings = importlib.import_module("mutmut.configuration").config()
@@ -193,7 +206,9 @@ def main(patterns: Sequence[str]) -> int:
         if spelling:
             write(meta, spelling)
     ran_clean = not (MUTANTS / "mutmut-stats.json").exists()
-    mutmut.collect_or_load_stats(mutmut.get_mutant_runner(1))
+    if status := apart(lambda: mutmut.collect_or_load_stats(mutmut.get_mutant_runner(1))):
+        return status
+    mutmut.load_stats()
     known = covering(mutmut.state().tests_by_mangled_function_name, mutmut.state().duration_by_test)
     due = cases(MUTANTS.absolute().rglob("*.meta"), patterns, known)
     for case in due:

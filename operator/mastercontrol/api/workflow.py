@@ -299,17 +299,12 @@ def _task(state: Mapping[str, Any], path: str, _: int) -> Fields:
 
 
 def _choice(state: Mapping[str, Any], path: str, _: int) -> Fields:
-    choices = _list(state, "choices", path)
-    return {
-        "choices": tuple(
-            ChoiceSpec(
-                values.text(c, "when", f"{path}.choices[{i}]"),
-                values.text(c, "next", f"{path}.choices[{i}]"),
-            )
-            for i, c in enumerate(choices)
-        ),
-        "default": values.optional_text(state, "default", path),
-    }
+    found = []
+    for i, rule in enumerate(_list(state, "choices", path)):
+        at = f"{path}.choices[{i}]"
+        values.known(rule, frozenset({"when", "next"}), at)
+        found.append(ChoiceSpec(values.text(rule, "when", at), values.text(rule, "next", at)))
+    return {"choices": tuple(found), "default": values.optional_text(state, "default", path)}
 
 
 def _wait(state: Mapping[str, Any], path: str, _: int) -> Fields:

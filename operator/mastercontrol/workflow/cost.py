@@ -15,7 +15,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from mastercontrol.workflow.reads import path_of
+from mastercontrol.workflow.reads import Path, path_of
 from mastercontrol.workflow.sizes import SCALAR, Size, collection, largest, largest_element, measure
 from mastercontrol.workflow.syntax_tree import Call, Comprehension, Constant, Ident, ListOf, MapOf, Node, Select, walk
 
@@ -25,6 +25,7 @@ BUDGET: Final = 2_500_000
 _BYTES_PER_UNIT: Final = 8
 _BYTES_SEARCHED_PER_UNIT: Final = 1024
 _CHEAP_OPERATORS: Final = 8
+_CHEAP_READS: Final = 8
 _MAX_REPETITION: Final = 1000
 _REPETITION: Final = re.compile(r"\{(?:\d*,)?(\d+),?\}")
 
@@ -38,7 +39,9 @@ def needs_bound(node: Node) -> bool:
     nodes = list(walk(node))
     calls = [each.function for each in nodes if isinstance(each, Call)]
     loops = any(isinstance(each, Comprehension) for each in nodes)
-    return loops or calls.count("_+_") > _CHEAP_OPERATORS or not _GROWING.isdisjoint(calls)
+    reads = sum(isinstance(each, Ident) for each in nodes)  # what is read often may be handed back as often
+    many = reads > _CHEAP_READS or calls.count("_+_") > _CHEAP_OPERATORS
+    return loops or many or not _GROWING.isdisjoint(calls)
 
 
 def check_cost(node: Node, scope: Mapping[str, Any]) -> None:
@@ -55,6 +58,7 @@ class Estimate:
 
     def __init__(self, scope: Mapping[str, Any]) -> None:
         self._scope = scope
+        self._measured: dict[Path, Size] = {}
         self._spent = 0
         self._times = 1
 
@@ -100,7 +104,9 @@ class Estimate:
             return SCALAR
         path = path_of(node, bound)
         if path:
-            return measure(_value(self._scope, path))
+            if path not in self._measured:
+                self._measured[path] = measure(_value(self._scope, path))
+            return self._measured[path]
         if isinstance(node, Ident):
             return bound[node.name]
         return self.size(node.operand, bound).one
@@ -188,9 +194,9 @@ def _replace(estimate: Estimate, sizes: list[Size]) -> Size:
 
 
 def _split(estimate: Estimate, sizes: list[Size]) -> Size:
-    text, separator = sizes[:2]
+    text, separator, *limit = sizes  # behind a limit the rest stays in one piece
     estimate.searched(text, separator)
-    if text.text is not None and separator.text is not None:
+    if text.text is not None and separator.text is not None and not limit:
         return estimate.made(measure(text.text.split(separator.text) if separator.text else [*text.text]))
     count = _times_found(text, separator) + 1
     return estimate.made(Size(text.total + 4 * count, count, Size(text.total)))
@@ -246,11 +252,13 @@ _RULES: Final[Mapping[str, Rule]] = {
     "format": _format,
 }
 
-_GROWING: Final = frozenset({"matches", "replace", "split", "join", "format", "contains", "indexOf", "lastIndexOf"})
-"""Functions that may cost more than the length of their arguments."""
+_GROWING: Final = frozenset(
+    {"matches", "replace", "split", "join", "format", "contains", "indexOf", "lastIndexOf", "strings.quote"}
+)
+"""Functions that may cost more than the length of their arguments, or double it where they stand in each other."""
 
 
-def _value(scope: Mapping[str, Any], path: tuple[str, ...]) -> Any:
+def _value(scope: Mapping[str, Any], path: Path) -> Any:
     value: Any = scope
     for name in path:
         if not isinstance(value, Mapping) or name not in value:

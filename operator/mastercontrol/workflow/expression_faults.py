@@ -48,7 +48,7 @@ def describe_fault(error: str, text: str, names: frozenset[str]) -> Fault:
     """The first fault in an error of the compiler about `text`, in which `names` may be read."""
     if _TOO_DEEP.search(error):
         return Fault(1, "it is nested too deep; 32 levels, or operators in a row, are allowed")
-    place = _PLACE.search(_STATUS.sub("", error) if "<input>" not in error else error)
+    place = _PLACE.search(error)
     if place is None:
         return Fault(1, _without_status(error))
     at = _offset(text, int(place[1]), int(place[2]))
@@ -74,8 +74,8 @@ def describe_error(error: str) -> str:
 
 
 def _undeclared(name: str, text: str, at: int, names: frozenset[str]) -> Fault:
-    root = name.split(".", maxsplit=1)[0]
-    start = text.rfind(root, 0, at + len(root))
+    root = name.removeprefix(".").partition(".")[0]
+    start = text[: at + len(root)].rfind(root)
     position = (start if start >= 0 else at) + 1
     if text[at : at + 1] == "(":
         return Fault(position, f"there is no function {name!r}")
@@ -97,9 +97,8 @@ def _clean(message: str) -> str:
 
 
 def _operator(name: str) -> str:
-    """`+` of `_+_`, `?:` of `_?_:_`; a function's name as it is."""
-    bare = name.replace("_", "").lstrip("@")
-    return name if bare.isalnum() and not name.startswith("@") else bare
+    """`+` of `_+_`, `?:` of `_?_:_`, `in` of `@in`; a function's name, which has no such signs, as it is."""
+    return name.replace("_", "").removeprefix("@")
 
 
 def _without_status(error: str) -> str:

@@ -186,11 +186,10 @@ def _unreadable(text: str) -> int | None:
 
 
 def _kind(value: Any) -> str:
+    """What a value is that is neither true nor false."""
     match value:
         case None:
             return "null"
-        case bool():
-            return "a bool"
         case int() | float():
             return "a number"
         case str():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -17,6 +18,8 @@ from mastercontrol.workflow.template_text import Hole, scan
 
 MAX_DEPTH: Final = 100
 """How deep the value of a template may be nested."""
+
+_PLAIN_KEY: Final = re.compile(r"[\w-]+\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,16 +113,16 @@ class _Compiler:
                 return self._text(value, path)
             case list():
                 items = [self.part(each, f"{path}[{at}]", depth + 1) for at, each in enumerate(value)]
-                return Literal(value) if _is_literal(items) else Items(tuple(items))
+                return _whole(Items(tuple(items)))
             case dict():
                 fields = [(k, self.part(v, path + _field(k), depth + 1)) for k, v in self._named(value, path)]
-                return Literal(value) if _is_literal(part for _, part in fields) else Fields(tuple(fields))
+                return _whole(Fields(tuple(fields)))
             case _:
                 return self._plain(value, path)
 
     def _plain(self, value: Any, path: str) -> Literal:
         """A number, a flag or null; YAML has more than JSON."""
-        if value is not None and not (isinstance(value, int | float) and math.isfinite(value)):
+        if not isinstance(value, int | None) and not (isinstance(value, float) and math.isfinite(value)):
             self.faults.append(Fault(1, f"{str(value)[:40]!r} is nothing that JSON has; write it as a text", path))
         return Literal(value)
 
@@ -135,12 +138,10 @@ class _Compiler:
         if isinstance(scanned, Fault):
             self.faults.append(replace(scanned, path=path))
             return Literal(text)
-        pieces = [self._piece(piece, path) for piece in scanned]
-        if len(pieces) == 1 and isinstance(pieces[0], Expression):
-            return pieces[0]
-        if all(isinstance(piece, str) for piece in pieces):
-            return Literal("".join(str(piece) for piece in pieces))
-        return Mixed(tuple(pieces))
+        first, *more = [self._piece(piece, path) for piece in scanned]
+        if more:
+            return Mixed((first, *more))
+        return first if isinstance(first, Expression) else Literal(first)
 
     def _piece(self, piece: str | Hole, path: str) -> str | Expression:
         if isinstance(piece, str):
@@ -156,19 +157,28 @@ class _Compiler:
 def _written(part: Part) -> Any:
     match part:
         case Literal(value=value):
-            return _escaped(value) if isinstance(value, str) else value
+            return _escaped(value)
         case Expression(text=text):
             return f"${{{text}}}"
         case Mixed(pieces=pieces):
-            return "".join(_escaped(p) if isinstance(p, str) else f"${{{p.text}}}" for p in pieces)
+            return "".join(f"${{{p.text}}}" if isinstance(p, Expression) else _escaped(p) for p in pieces)
         case Items(parts=parts):
             return [_written(each) for each in parts]
         case Fields(parts=fields):
             return {key: _written(each) for key, each in fields}
 
 
-def _escaped(text: str) -> str:
-    return text.replace("${", "$${")
+def _escaped(value: Any) -> Any:
+    """What a literal of this value is written as."""
+    match value:
+        case str():
+            return value.replace("${", "$${")
+        case list():
+            return [_escaped(each) for each in value]
+        case dict():
+            return {key: _escaped(each) for key, each in value.items()}
+        case _:
+            return value
 
 
 def _fill(part: Part, scope: Mapping[str, Any], path: str) -> Any:
@@ -198,10 +208,11 @@ def _as_text(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def _is_literal(parts: Iterator[Part] | list[Part]) -> bool:
-    """Whether all parts are literals that stand as they were written."""
-    return all(isinstance(part, Literal) for part in parts)
+def _whole(part: Items | Fields) -> Part:
+    """One literal for a list or object of literals, so that it is not put together at each evaluation."""
+    parts = part.parts if isinstance(part, Items) else [each for _, each in part.parts]
+    return Literal(_fill(part, {}, "")) if all(isinstance(each, Literal) for each in parts) else part
 
 
 def _field(key: str) -> str:
-    return f".{key}" if key.replace("_", "a").replace("-", "a").isalnum() else f"[{json.dumps(key)}]"
+    return f".{key}" if _PLAIN_KEY.match(key) else f"[{json.dumps(key)}]"

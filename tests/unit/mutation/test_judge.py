@@ -83,6 +83,25 @@ def test_nothing_is_judged_by_tests_that_fail_without_a_mutant(tmp_path: Path) -
     assert codes == {"harmless": None}
 
 
+APART = """\
+import sys
+from mutation.judge import apart
+
+found = []
+statuses = [apart(lambda: found.append(1)), apart(lambda: sys.exit(3)), apart(lambda: 1 / 0)]
+print(found, statuses)
+"""
+
+
+def test_what_is_done_apart_leaves_nothing_but_its_exit_status(tmp_path: Path) -> None:
+    environ = {**os.environ, "PYTHONPATH": str(TESTS_FOLDER)}
+    ran = subprocess.run(
+        [sys.executable, "-c", APART], check=True, cwd=tmp_path, env=environ, timeout=60, capture_output=True, text=True
+    )
+    assert ran.stdout == "[] [0, 3, 1]\n"
+    assert "ZeroDivisionError" in ran.stderr
+
+
 def spans(folder: Path) -> None:
     (folder / FILE).parent.mkdir(parents=True)
     found = {"x_ask__mutmut_orig": [1, 4], "x_ask__mutmut_1": [5, 8]}

@@ -100,6 +100,7 @@ FAULTS = [
     Planted("spec.states[0].pool", state(0), pool="Pool"),
     Planted("spec.states[1].choices[0].when, column 4", lambda s: s["states"][1]["choices"][0], when="1 +"),
     Planted("spec.states[1].choices[0].next", lambda s: s["states"][1]["choices"][0], next="nowhere"),
+    Planted("spec.states[1].choices[0].output", lambda s: s["states"][1]["choices"][0], output=1),
     Planted("spec.states[1].default", state(1), default=...),
     Planted("spec.states[2].seconds", state(2), seconds=-5),
     Planted("spec.states[3].signal", state(3), signal=7),
@@ -249,6 +250,33 @@ def test_a_state_with_a_misspelled_field_may_lead_anywhere(more: dict[str, Any],
     assert isinstance(found, Faults)
     assert not [message for message in found.messages if "never reached" in message]
     assert found.messages[0].startswith(f"{path}: there is no such field")
+
+
+@pytest.mark.parametrize(
+    ("field", "state"),
+    [
+        ("type", {"type": "Chioce", "choices": [{"when": "true", "next": "z"}], "default": "b"}),
+        ("default", {"type": "Choice", "choices": [{"when": "true", "next": "b"}], "default": 1}),
+        ("choices", {"type": "Choice", "choices": "z", "default": "b"}),
+        ("choices[0].nexd", {"type": "Choice", "choices": [{"when": "true", "nexd": "z"}], "default": "b"}),
+        ("catch", {"pool": "p", "catch": "z"}),
+        ("end", {"pool": "p", "end": "yes"}),
+    ],
+    ids=["type", "default", "choices", "rule", "catch", "end"],
+)
+def test_a_state_in_which_it_is_wrong_where_it_leads_may_lead_anywhere(field: str, state: dict[str, Any]) -> None:
+    back = {"name": "b", "pool": "p", "next": "a"}
+    found = check("order", {"states": [{"name": "a", **state}, back, {"name": "z", "pool": "p"}]}).found
+    assert isinstance(found, Faults)
+    assert found.messages[0].startswith(f"spec.states[0].{field}: ")
+    assert not [message for message in found.messages if "never" in message]
+
+
+def test_after_a_state_without_a_name_the_names_of_the_others_are_looked_at() -> None:
+    assert places({"states": [{"pool": "p"}, {"name": "1", "pool": "p"}]}) == [
+        "spec.states[0].name",
+        "spec.states[1].name",
+    ]
 
 
 def test_faults_stand_in_the_order_of_their_fields() -> None:

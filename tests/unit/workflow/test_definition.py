@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import hashlib
+import json
+from dataclasses import asdict, replace
+from typing import Any
 
 import pytest
 
 from mastercontrol.api.workflow import ChoiceSpec, RetryRuleSpec, RetrySpec, StateSpec, WorkflowSpec
 from mastercontrol.workflow.compile import compile_workflow
-from mastercontrol.workflow.definition import Definition, Faults
+from mastercontrol.workflow.definition import Definition, Faults, WaitState
 from unit.engine.builders import parallel, step, written
 
 
@@ -31,6 +34,11 @@ def faults(*states: StateSpec) -> tuple[str, ...]:
     found = compile_workflow("order", placed(*states))
     assert isinstance(found, Faults), found
     return found.messages
+
+
+def choice(*leads_to: str, default: str, **more: Any) -> StateSpec:
+    rules = tuple(ChoiceSpec("true", name) for name in leads_to)
+    return StateSpec(path="", name="either", type="Choice", choices=rules, default=default, **more)
 
 
 A, B, C = (task(name) for name in "abc")
@@ -82,8 +90,7 @@ def test_a_chain_that_leads_back_never_ends() -> None:
 
 
 def test_each_loop_that_is_never_left_is_a_fault_of_its_own() -> None:
-    either = StateSpec(path="", name="either", type="Choice", choices=(ChoiceSpec("true", "b"),), default="a")
-    found = faults(either, replace(A, next="a"), B, replace(C, next="b"))
+    found = faults(choice("b", default="a"), replace(A, next="a"), B, replace(C, next="b"))
     assert [fault.partition(" there")[0] for fault in found] == [
         "spec.states[1]: from 'a'",
         "spec.states[2]: from 'b' and 'c'",
@@ -92,6 +99,21 @@ def test_each_loop_that_is_never_left_is_a_fault_of_its_own() -> None:
 
 def test_a_state_that_nothing_leads_to_is_a_fault() -> None:
     assert any("'b' is never reached" in f for f in faults(replace(A, next="c"), B, C))
+
+
+def test_a_choice_does_not_lead_to_the_state_behind_it_unless_it_says_so() -> None:
+    assert faults(choice("c", default="c"), B, C) == ("spec.states[1]: 'b' is never reached from 'either'",)
+
+
+def test_a_choice_at_the_end_of_the_list_is_no_end() -> None:
+    end = "there is no way to an end, so a job would never end"
+    assert faults(A, choice("a", default="a")) == (f"spec.states[0]: from 'a' and 'either' {end}",)
+
+
+@pytest.mark.parametrize("more", [{"next": "a"}, {"end": True}], ids=["next", "end"])
+def test_a_choice_leads_where_its_rules_say_and_nowhere_else(more: dict[str, Any]) -> None:
+    found = faults(choice("a", default="a", **more), A)
+    assert found == ("spec.states[0].next: a Choice leads where its rules say; write default",)
 
 
 def test_a_path_into_a_branch_that_there_is_not_leads_nowhere() -> None:
@@ -117,6 +139,36 @@ def test_the_revision_is_named_by_the_content() -> None:
         compiled(A, B, name="parcel"),
     ]
     assert len({d.revision for d in (one, *others)}) == 6
+
+
+def test_the_order_of_the_keys_of_an_object_makes_no_other_revision() -> None:
+    one, other = {"x": 1, "y": 2}, {"y": 2, "x": 1}
+    assert compiled(replace(A, has_input=True, input=one)) == compiled(replace(A, has_input=True, input=other))
+
+
+def test_operators_of_two_versions_give_a_revision_the_same_name() -> None:
+    content = json.dumps(asdict(placed(A, B)), sort_keys=True, indent=None, separators=(",", ":"))
+    assert compiled(A, B).revision == f"order-{hashlib.sha256(content.encode()).hexdigest()[:10]}"
+
+
+def test_a_workflow_without_states_is_a_fault() -> None:
+    assert faults() == ("spec.states: write a list of states",)
+
+
+def test_a_state_that_should_name_a_pool_or_a_workflow_and_does_not_is_a_fault() -> None:
+    assert faults(StateSpec(path="", name="a")) == ("spec.states[0].pool: '' is no name of a WorkerPool",)
+    sub_job = StateSpec(path="", name="a", type="SubJob")
+    assert faults(sub_job) == ("spec.states[0].workflow: '' is no name of a Workflow",)
+
+
+def test_a_wait_has_what_was_written_and_not_the_other() -> None:
+    for_a_while = StateSpec(path="", name="a", type="Wait", seconds=5)
+    until_then = StateSpec(path="", name="b", type="Wait", until="2030-01-31T12:00:00Z")
+    for_, until = compiled(for_a_while, until_then).states.values()
+    assert isinstance(for_, WaitState)
+    assert isinstance(until, WaitState)
+    assert (for_.seconds and for_.seconds.evaluate({}), for_.until) == (5, None)
+    assert (until.seconds, until.until and until.until.evaluate({})) == (None, "2030-01-31T12:00:00Z")
 
 
 @pytest.mark.parametrize(

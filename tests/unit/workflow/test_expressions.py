@@ -10,6 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from mastercontrol.workflow.expression_faults import describe_fault
 from mastercontrol.workflow.expressions import (
     MAX_LENGTH,
     Expression,
@@ -191,6 +192,46 @@ def test_bytes_are_no_value() -> None:
 def test_a_wrong_expression_is_told_with_its_place(text: str, position: int, message: str) -> None:
     fault = fault_of(text)
     assert (fault.position, fault.message) == (position, message)
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "position"),
+    [
+        ("foo.bar.baz", "foo", 1),
+        (".foo", "foo", 2),
+        ("foo + foo", "foo", 1),
+        ("input.foo == foo", "foo", 14),
+        ("input +\nfoo", "foo", 9),
+    ],
+    ids=["fields", "outermost", "twice", "behind-a-field", "first-in-its-line"],
+)
+def test_a_variable_that_there_is_not_is_told_where_it_begins(text: str, name: str, position: int) -> None:
+    fault = fault_of(text)
+    assert (fault.position, fault.message.partition(";")[0]) == (position, f"there is no variable {name!r}")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("1 in 2", "'in' can't be applied to (int, int)"),
+        ("-'a'", "'-' can't be applied to (string)"),
+        ("size(1)", "'size' can't be applied to (int)"),
+    ],
+    ids=["in", "minus", "function"],
+)
+def test_an_operator_is_told_as_it_is_written(text: str, message: str) -> None:
+    assert fault_of(text).message == message
+
+
+@pytest.mark.parametrize("place", ["-1:-1", "0:5", "1:0"])
+def test_a_fault_without_a_place_is_told_at_the_beginning(place: str) -> None:
+    assert describe_fault(f"X: ERROR: <input>:{place}: so it is", "1 + foo", NAMES) == Fault(1, "so it is")
+    undeclared = describe_fault(f"ERROR: <input>:{place}: undeclared reference to 'foo'", "1 + foo", NAMES)
+    assert undeclared.position == 1
+
+
+def test_an_error_of_the_library_in_other_words_is_told_as_it_is() -> None:
+    assert describe_fault("INTERNAL: it broke [INTERNAL]", "1 + foo", NAMES) == Fault(1, "it broke")
 
 
 def test_a_variable_of_the_loop_itself_cannot_be_reached() -> None:

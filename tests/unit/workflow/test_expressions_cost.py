@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mastercontrol.workflow.cost import Estimate, TooCostly, check_cost
+from mastercontrol.workflow.cost import BUDGET, Estimate, TooCostly, check_cost
 from mastercontrol.workflow.expressions import Expression, ExpressionError, compile_expression
 from mastercontrol.workflow.sizes import measure
 from mastercontrol.workflow.syntax_tree import read_tree
@@ -51,6 +51,8 @@ def nested(levels: int, grow: str) -> str:
         ("input.all(x, x.matches('(a|b)*c'))", ["ab" * 1000] * 2000),
         ("input.a.all(x, input.b.contains(input.c))", {"a": [1] * 9000, "b": "a" * 9000, "c": "a" * 4000 + "b"}),
         ("input.split('').map(x, x)", "x" * 5000),
+        pytest.param("strings.quote(" * 20 + "input" + ")" * 20, '"', id="quotes"),
+        pytest.param(f"[{', '.join(['input'] * 500)}]", list(range(10_000)), id="reads"),
     ],
 )
 def test_an_expression_that_would_hold_up_all_other_jobs_is_refused(text: str, data: Any) -> None:
@@ -106,6 +108,25 @@ def test_a_value_that_is_nested_deep_is_an_error_and_no_crash() -> None:
         compiled("[input][0]").evaluate({"input": data})
 
 
+def test_what_the_interpreter_has_no_room_for_is_said_to_be_nested_too_deep() -> None:
+    said = set()
+    for levels in range(200, 2000, 200):  # which of the two it is depends on the version of Python
+        data: Any = 1
+        for _ in range(levels):
+            data = [data]
+        try:
+            compiled("[input][0]").evaluate({"input": data})
+        except ExpressionError as error:
+            said.add(str(error))
+    assert said
+    assert said <= {"the data is nested too deep", "the value is nested too deep"}
+
+
+def test_what_only_hands_on_its_data_is_not_estimated() -> None:
+    data = "x" * (BUDGET + 1)
+    assert compiled("[input]").evaluate({"input": data}) == [data]
+
+
 def test_deep_levels_of_the_data_are_counted_too() -> None:
     data: Any = "x" * 50_000
     for _ in range(30):
@@ -119,6 +140,7 @@ def test_deep_levels_of_the_data_are_counted_too() -> None:
 
 LISTS = ["input.l", "input.m", "['q,r']", "input.s.split(',')", "input.s.split(input.t)"]
 TEXTS = ["input.s", "input.t", "'x,y'", "''", "input.l[0]", "input.m.join(input.s)", "input.s.replace(',', input.t)"]
+TEXTS.append("input.s.split(',', 2)[1]")
 
 
 def texts(lists: st.SearchStrategy[str], inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 
 import pytest
@@ -58,6 +59,7 @@ def faults_of(value: Any) -> list[tuple[str, int, str]]:
         ({"a": [1, "${input.n}", {"b": "${input.s}!"}], "c": None}, {"a": [1, 3, {"b": "x!"}], "c": None}),
         ({"${input.s}": "${input.s}"}, {"${input.s}": "x"}),
         ("", ""),
+        pytest.param("${'\\\\'}", "\\", id="escaped-backslash"),
     ],
 )
 def test_a_template_is_filled_in(value: Any, filled: Any) -> None:
@@ -78,6 +80,12 @@ def test_a_value_without_expressions_stays_as_it_is(value: Any) -> None:
 @given(st.text())
 def test_an_escaped_text_comes_back(text: str) -> None:
     assert compiled(text.replace("${", "$${")).evaluate({}) == text
+
+
+@pytest.mark.parametrize("value", [[1, ["$${a}"]], {"a": {"b": 1}}], ids=["list", "object"])
+def test_what_holds_no_expression_is_put_together_once(value: Any) -> None:
+    template = compiled(value)
+    assert template.evaluate({}) is template.evaluate({})
 
 
 def test_every_fault_is_told_with_its_path_and_column() -> None:
@@ -106,6 +114,46 @@ def test_a_value_that_is_nested_without_end_is_a_fault() -> None:
         value = [value]
     assert compiled(value)
     assert faults_of([value])[0][2] == "it is nested too deep; 100 levels are allowed"
+
+
+def test_objects_may_be_nested_as_deep_as_lists() -> None:
+    value: Any = "x"
+    for _ in range(MAX_DEPTH):
+        value = {"a": value}
+    assert compiled(value).evaluate({}) == value
+    place = ".b" + MAX_DEPTH * ".a"
+    assert faults_of({"b": value}) == [(place, 1, "it is nested too deep; 100 levels are allowed")]
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (float("nan"), "nan"),
+        (float("-inf"), "-inf"),
+        (dt.date(2030, 1, 31), "2030-01-31"),
+        (b"x" * 50, "b'" + "x" * 38),
+    ],
+    ids=["nan", "inf", "date", "bytes"],
+)
+def test_what_yaml_has_and_json_has_not_is_a_fault(value: Any, shown: str) -> None:
+    assert faults_of({"a": value}) == [(".a", 1, f"{shown!r} is nothing that JSON has; write it as a text")]
+
+
+def test_a_whole_number_of_any_length_stays_as_it_is() -> None:
+    assert compiled(10**400).evaluate({}) == 10**400
+
+
+def test_a_key_that_is_no_text_is_a_fault() -> None:
+    assert faults_of({"a": {1: "x"}}) == [(".a", 1, "the key 1 is no text; write it in quotes")]
+
+
+@pytest.mark.parametrize(
+    ("key", "place"),
+    [("a", ".a"), ("a_b-1", ".a_b-1"), ("é", ".é"), ("a b", '["a b"]'), ("", '[""]'), ("a.b", '["a.b"]')],
+    ids=["letter", "snake-and-kebab", "accent", "space", "empty", "dot"],
+)
+def test_a_place_names_the_keys_that_lead_there(key: str, place: str) -> None:
+    assert faults_of({key: "${"})[0][0] == place
 
 
 def test_the_steps_of_all_expressions_are_read() -> None:
@@ -147,6 +195,8 @@ def test_the_text_of_a_template_is_one_that_means_the_same(text: str) -> None:
         ("${input.n}", "${input.n}"),
         ("$${x} is ${ input.n } of ${item}", "$${x} is ${ input.n } of ${item}"),
         (3, "3"),
+        ("$${x}", "$${x}"),
+        ([{"a": "$${x}"}, 1, ["$${y}"]], '[{"a": "$${x}"}, 1, ["$${y}"]]'),
         ({"a": ["${item}", None]}, '{"a": ["${item}", null]}'),
     ],
 )
