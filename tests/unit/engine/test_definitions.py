@@ -9,7 +9,7 @@ import pytest
 from mastercontrol.api.names import Reason
 from mastercontrol.engine.definitions import Definitions
 from mastercontrol.engine.facts import Missing
-from mastercontrol.engine.ports import StoreUnavailable
+from mastercontrol.engine.ports import RawObject, StoreUnavailable
 from mastercontrol.workflow.definition import Definition
 from unit.engine.fakes import FakeWorkflows
 
@@ -187,6 +187,53 @@ async def test_a_collected_revision_is_made_again_for_a_job_that_begins_with_it(
     await collecting
     assert (await beginning).revision == old
     assert ("shop", old) in store.revisions, "it was deleted under a job that began with it"
+
+
+async def test_a_revision_that_becomes_current_again_during_the_collection_is_left_alone(store: FakeWorkflows) -> None:
+    definitions = Definitions(store)
+    old = (await current(definitions)).revision
+    definitions.observe(store.put("x"))
+    await definitions.collect(SHOP, [])
+    list_revisions = store.list_revisions
+
+    async def edited_meanwhile(namespace: str | None) -> list[RawObject]:
+        found = await list_revisions(namespace)
+        definitions.observe(store.put("a", "b"))
+        assert (await current(definitions)).revision == old, "a Job begins with it"
+        return found
+
+    store.list_revisions = edited_meanwhile  # type: ignore[method-assign]
+    assert await definitions.collect(SHOP, []) == 0
+    assert ("shop", old) in store.revisions
+
+
+async def test_a_revision_of_another_process_is_left_alone_while_a_job_begins_with_it(store: FakeWorkflows) -> None:
+    old = (await current(Definitions(store))).revision
+    definitions = Definitions(store)
+    definitions.observe(store.put("x"))
+    await definitions.collect(SHOP, [])
+    list_revisions, create_revision, go_on = store.list_revisions, store.create_revision, asyncio.Event()
+    beginning: list[asyncio.Task[Definition]] = []
+
+    async def slow_create(manifest: RawObject) -> None:
+        await go_on.wait()
+        await create_revision(manifest)
+
+    async def edited_meanwhile(namespace: str | None) -> list[RawObject]:
+        found = await list_revisions(namespace)
+        definitions.observe(store.put("a", "b"))
+        beginning.append(asyncio.create_task(current(definitions)))
+        await asyncio.sleep(0)
+        return found
+
+    store.create_revision, store.list_revisions = slow_create, edited_meanwhile  # type: ignore[method-assign]
+    collecting = asyncio.create_task(definitions.collect(SHOP, []))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    go_on.set()
+    assert await collecting == 0
+    assert (await beginning[0]).revision == old
+    assert ("shop", old) in store.revisions
 
 
 async def test_a_revision_of_another_namespace_is_left_alone(store: FakeWorkflows) -> None:
