@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -67,16 +67,18 @@ class Judge:
         self.ran_clean = ran_clean
         self.killers: dict[Path, dict[str, None]] = {}
         """The tests that killed mutants of a module, the last one first: it is likely to kill the next one too."""
+        self._telling: int | None = None
+        """In a process that runs tests: where to say which one failed."""
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         items = {item.nodeid: item for item in session.items}
         asked = {test: None for case in self.cases for test in case.tests}
-        if not self.ran_clean and self._run(session, [items[test] for test in asked if test in items], "")[0]:
+        if not self.ran_clean and self._run([items[test] for test in asked if test in items], "")[0]:
             raise pytest.UsageError("a test fails without any mutant")
         for number, case in enumerate(self.cases, 1):
             killers = self.killers.setdefault(case.meta, {})
             tests = [*(k for k in killers if k in case.tests), *(t for t in case.tests if t not in killers)]
-            code, killer = self._run(session, [items[test] for test in tests if test in items], case.name)
+            code, killer = self._run([items[test] for test in tests if test in items], case.name)
             if killer:
                 self.killers[case.meta] = {killer: None, **killers}
             write(case.meta, {case.name: code})
@@ -85,7 +87,12 @@ class Judge:
             )
         return True
 
-    def _run(self, session: pytest.Session, items: Sequence[pytest.Item], mutant: str) -> tuple[int, str]:
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        # At once: to clean up after a test may take for ever with a mutant, and pytest's time limit strikes only once.
+        if self._telling is not None and report.failed:
+            self._end(report.nodeid)
+
+    def _run(self, items: Sequence[pytest.Item], mutant: str) -> tuple[int, str]:
         """The exit status of a process of its own that ran these tests until one failed, and which that was.
 
         A negative one is the signal that ended the process.
@@ -99,24 +106,26 @@ class Judge:
             used = resource.getrusage(resource.RUSAGE_SELF)
             limit = int(used.ru_utime + used.ru_stime) + CPU_SECONDS
             resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 5))
-            killer = _failing(session, items)
-            os.write(writing, (killer or "").encode())
-            os._exit(0 if killer is None else 1)
+            self._telling = writing
+            self._end(_broken(items))
         os.close(writing)
         with os.fdopen(reading) as told:
             killer = told.read()
         return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), killer
 
+    def _end(self, killer: str | None) -> NoReturn:
+        assert self._telling is not None
+        os.write(self._telling, (killer or "").encode())
+        os._exit(0 if killer is None else 1)
 
-def _failing(session: pytest.Session, items: Sequence[pytest.Item]) -> str | None:
-    """The first test that fails, or breaks pytest."""
+
+def _broken(items: Sequence[pytest.Item]) -> str | None:
+    """Run tests; the first that breaks pytest."""
     for item, following in pairwise([*items, None]):
         assert item is not None
         try:
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
         except BaseException:  # noqa: BLE001  # this process has nobody to raise it to
-            return item.nodeid
-        if session.testsfailed:
             return item.nodeid
     return None
 

@@ -35,7 +35,11 @@ LEFT_OUT = (
 NOT_MUTATED = (r"^\s*log\.(debug|info|warning|error|exception)\(",)
 
 SECONDS_FOR_A_TEST = 60
-"""By the clock: a machine that is busy must not make a mutant look killed."""
+"""By the clock: a machine that is busy must not make a mutant look killed.
+
+A thread ends the process then. The error that a signal raises may come to a task of asyncio that never waits: there it
+is lost, and the next such task goes on without end.
+"""
 
 SETTINGS = f"""\
 [tool.mutmut]
@@ -55,6 +59,7 @@ filterwarnings = ["error"]
 asyncio_mode = "auto"
 asyncio_default_fixture_loop_scope = "function"
 pythonpath = ["tests"]
+timeout_method = "thread"
 
 [tool.mypy]
 python_version = "3.11"

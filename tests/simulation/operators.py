@@ -76,10 +76,10 @@ class TellingEngine(Engine):
     world: World
     name: str
 
-    def _try_later(self, cell: Cell, letters: list[Letter], reason: str, text: str) -> None:
+    def _try_later(self, cell: Cell, letters: list[Letter], reason: str, error: Exception) -> None:
         if reason == "fault":
-            self.world.violation(f"{OWN_FAULT}: a turn of {cell.key} raised {text}")
-        super()._try_later(cell, letters, reason, text)
+            self.world.violation(f"{OWN_FAULT}: a turn of {cell.key} raised {error}")
+        super()._try_later(cell, letters, reason, error)
 
     def resend(self, key: JobKey, dispatch_id: str) -> None:
         self.world.history.resent(self.name, dispatch_id)

@@ -170,23 +170,30 @@ class Definitions:
         :param watched: the namespaces to look in; None for all. In others there may be another operator's.
         :raises StoreUnavailable: no answer.
         """
-        needed = set(in_use)
-        needed |= {(k[0], w.found.revision) for k, w in self._workflows.items() if isinstance(w.found, Definition)}
+        needed = set(in_use) | self._current()
         places = [None] if watched is None else sorted(watched)
         stored = {_key(raw) for place in places for raw in await self._store.list_revisions(place)}
         unneeded = stored - needed
         # Twice in a row: a Job may just be beginning with a revision that was current a moment ago.
         doomed = unneeded & self._unneeded
+        deleted = 0
         for key in doomed:
-            # A Job that begins with it just now waits, and then it is made again.
             async with self._locks.setdefault(key, asyncio.Lock()):
-                self._kept.discard(key)
-                self._pinned.pop(key, None)
-                self._longest.clear()
-                await self._store.delete_revision(*key)
+                # A Workflow may have become what it was before since it was asked what is needed, and a Job have begun.
+                if key not in self._current():
+                    # A Job that begins with it from here on waits, and then it is made again.
+                    self._kept.discard(key)
+                    self._pinned.pop(key, None)
+                    self._longest.clear()
+                    await self._store.delete_revision(*key)
+                    deleted += 1
             self._locks.pop(key, None)
         self._unneeded = unneeded - doomed
-        return len(doomed)
+        return deleted
+
+    def _current(self) -> set[JobKey]:
+        """The revisions of the Workflows as they are now."""
+        return {(k[0], w.found.revision) for k, w in self._workflows.items() if isinstance(w.found, Definition)}
 
 
 def _key(raw: RawObject) -> JobKey:

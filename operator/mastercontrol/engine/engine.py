@@ -33,6 +33,8 @@ FIRST_RETRY_SECONDS: Final = 0.1
 LAST_RETRY_SECONDS: Final = 10.0
 MOST_TRIES: Final = 20
 """Turns in a row with the same results that fail through no outage, before these are set aside: three minutes."""
+CLOSE_SECONDS: Final = 5.0
+"""So long turns under way have to end when the engine is closed."""
 REDELIVERY_SECONDS: Final = 15.0
 """After each connection no step is late for so long: answers that came while nobody listened come first."""
 
@@ -71,7 +73,7 @@ class Engine:
     def observe(self, raw: RawObject) -> None:
         """A watch or a listing showed a Job."""
         meta = raw.get("metadata", {})
-        cell = self.mailboxes.find((meta.get("namespace", "default"), meta.get("name", "")))
+        cell = self.mailboxes.find((meta.get("namespace", "default"), meta.get("name")))
         if cell is not None and cell.knows(str(meta.get("uid", "")), int(meta.get("resourceVersion") or 0)):
             return  # mostly the echo of our own write
         try:
@@ -92,9 +94,10 @@ class Engine:
     def gone(self, raw: RawObject) -> None:
         """A watch or a listing showed that a Job was deleted."""
         meta = raw["metadata"]
-        if (listing := self._listings.get(meta.get("namespace", "default"))) is not None:
-            listing.gone.add(str(meta.get("uid", "")))
-        cell = self.mailboxes.find((meta.get("namespace", "default"), meta["name"]))
+        key = (meta.get("namespace", "default"), meta["name"])
+        if (listing := self._listings.get(key[0])) is not None:
+            listing.gone.add(meta.get("uid"))
+        cell = self.mailboxes.find(key)
         self._family.gone(raw, cell)
         if cell is None or cell.job is None or cell.job.uid != meta.get("uid"):
             return
@@ -172,7 +175,7 @@ class Engine:
         """Steps of a pool that are sent and not answered, as far as this process knows: exact once it has listed."""
         return self.mailboxes.outstanding(namespace, pool)
 
-    async def close(self, seconds: float = 5) -> None:
+    async def close(self, seconds: float = CLOSE_SECONDS) -> None:
         """Take no more turns; let those under way end, for so long."""
         self._closed = True
         for cell in self.mailboxes:
@@ -220,12 +223,12 @@ class Engine:
             if isinstance(error, Rejected) and not isinstance(error, Forbidden):
                 letters = self._set_aside(cell, letters, str(error))
             self.gate.failed(cell.key, unwritten=isinstance(error, Rejected))
-            self._try_later(cell, letters, type(error).__name__, str(error))
+            self._try_later(cell, letters, type(error).__name__, error)
         except Exception as error:
             # A fault of ours must not take the other Jobs with it, nor be silent.
             log.exception("a turn of job %s/%s failed", *cell.key)
             self.gate.failed(cell.key, unwritten=False)
-            self._try_later(cell, self._set_aside(cell, letters, str(error)), "fault", str(error))
+            self._try_later(cell, self._set_aside(cell, letters, str(error)), "fault", error)
         else:
             cell.failures = 0
             self._conclude(cell, outcome)
@@ -247,13 +250,12 @@ class Engine:
             self.outside.reporter.warn(job_reference(cell.job), Reason.RESULTS_SET_ASIDE.value, text)
         return []
 
-    def _try_later(self, cell: Cell, letters: list[Letter], reason: str, text: str) -> None:
+    def _try_later(self, cell: Cell, letters: list[Letter], reason: str, error: Exception) -> None:
         metrics.TURN_FAILURES.labels(reason).inc()
         cell.put_back(letters)
         cell.failures += 1
-        seconds = min(LAST_RETRY_SECONDS, FIRST_RETRY_SECONDS * 2 ** min(cell.failures - 1, 10))
-        seconds *= 0.5 + self.outside.random() / 2
-        log.warning("job %s/%s: %s: %s; again in %.1f s", *cell.key, reason, text, seconds)
+        seconds = _retry_seconds(cell.failures, self.outside.random())
+        log.warning("job %s/%s: %s: %s; again in %.1f s", *cell.key, reason, error, seconds)
         self._wake_in(cell, seconds)
 
     def _conclude(self, cell: Cell, outcome: Outcome) -> None:
@@ -334,8 +336,14 @@ class Engine:
 class Listing:
     """A listing under way, and which Jobs the watch saw go meanwhile."""
 
-    gone: set[str] = field(default_factory=set)
+    gone: set[str | None] = field(default_factory=set)
     task: asyncio.Task[None] | None = None
+
+
+def _retry_seconds(failures: int, jitter: float) -> float:
+    """When to try a turn again that failed so often in a row. `jitter` is from 0 to 1, so that not all come at once."""
+    seconds: float = min(LAST_RETRY_SECONDS, FIRST_RETRY_SECONDS * 2 ** min(failures - 1, 10))
+    return seconds * (0.5 + jitter / 2)
 
 
 def _at_rest(job: Job) -> bool:

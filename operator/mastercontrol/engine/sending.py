@@ -103,12 +103,13 @@ class Sender:
         return True
 
     def drop_answered(self) -> None:
-        """Do not send what was answered, or ended, within this turn."""
-        if not self.first and not self.after:
-            return
-        alive = {self.id(a) for a in self.flow.active.values()}
-        self.after = [d for d in self.after if d.message.id in alive]
-        self.first = [d for d in self.first if d.message.id in alive]
+        """Do not send what was answered, or ended, within this turn.
+
+        None of `first` is: the turn that begins a job takes no results, and in others `send_due` comes last.
+        """
+        if self.after:
+            alive = {self.id(a) for a in self.flow.active.values()}
+            self.after = [d for d in self.after if d.message.id in alive]
 
     def is_held(self, entry: ActiveStep) -> bool:
         """Whether an entry may not be sent yet."""

@@ -120,6 +120,16 @@ async def test_a_step_without_an_answer_is_timed_out_by_the_clock_alone(world: W
     assert world.jobs.status()["error"]["code"] == "Timeout"
 
 
+async def test_a_long_wait_is_taken_in_parts_of_an_hour_as_the_clock_may_be_put_right(world: World) -> None:
+    world.workflows.put({"name": "w", "type": "Wait", "seconds": 24 * 3600}, "b")
+    world.submit()
+    await until(lambda: world.jobs.state() == "InProgress.w" and world.quiet())
+    cell = world.engine.mailboxes.find(("shop", "j"))
+    assert cell is not None
+    assert cell.timer is not None
+    assert 3590 < cell.timer.when() - asyncio.get_running_loop().time() <= 3600
+
+
 async def test_a_job_is_suspended_and_resumed_by_its_watch(world: World) -> None:
     step = await world.begun()
     world.edit(suspend=True)
@@ -253,20 +263,69 @@ async def test_the_back_off_of_a_failing_turn_holds_no_slot() -> None:
 # -- results that no turn gets through with
 
 
-@pytest.mark.parametrize("error", [Rejected("422: no"), ZeroDivisionError("a fault of ours")], ids=repr)
+@pytest.fixture
+def five_tries(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "MOST_TRIES", 5)
+
+
+@pytest.mark.usefixtures("five_tries")
+@pytest.mark.parametrize("error", [Rejected("no"), ZeroDivisionError("no")], ids=["refused", "fault"])
 async def test_results_that_no_turn_gets_through_with_are_set_aside_so_that_others_may_come(
     world: World, error: Exception
 ) -> None:
     step = await world.begun("bad", "u1")
-    world.jobs.faults.extend(Fault(error) for _ in range(engine.MOST_TRIES))
+    before = _counted("set_aside")
+    world.jobs.faults.extend(Fault(error) for _ in range(5))
     assert await settled(world.answer(step)) == "reject"
     assert not world.jobs.faults, "not before the last try"
-    assert "ResultsSetAside" in {reason for _, reason, _ in world.reporter.events}
+    text = "after 5 tries 1 results lie in mcp.dead.results: no"
+    assert ("bad", "ResultsSetAside", text) in world.reporter.events
+    assert _counted("set_aside") == before + 1
 
 
-@pytest.mark.parametrize("error", [Forbidden("403: no"), StoreUnavailable("503")], ids=repr)
+@pytest.mark.usefixtures("five_tries")
+@pytest.mark.parametrize("error", [Forbidden("no"), StoreUnavailable("no")], ids=["forbidden", "unavailable"])
 async def test_results_are_kept_through_an_outage_and_while_we_may_not_write(world: World, error: Exception) -> None:
     step = await world.begun("held", "u1")
-    world.jobs.faults.extend(Fault(error) for _ in range(engine.MOST_TRIES + 5))
+    world.jobs.faults.extend(Fault(error) for _ in range(10))
     assert await settled(world.answer(step)) == "ack"
     assert world.jobs.state("held") == "InProgress.b"
+
+
+async def test_a_write_that_is_refused_for_good_is_told_of_once(world: World) -> None:
+    step = await world.begun()
+    world.jobs.faults.append(Fault(Rejected("422: no")))
+    assert await settled(world.answer(step)) == "ack"
+    assert world.reporter.events == [("j", "WriteRejected", "422: no")]
+    world.jobs.faults.extend(Fault(Rejected("422: no")) for _ in range(3))
+    assert await settled(world.answer(world.sent("b"))) == "ack"
+    assert len(world.reporter.events) == 2
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [(StoreUnavailable("503"), "StoreUnavailable"), (ZeroDivisionError("a fault of ours"), "fault")],
+    ids=["outage", "fault"],
+)
+async def test_turns_that_fail_are_counted_by_what_stood_in_their_way(
+    world: World, error: Exception, reason: str
+) -> None:
+    step = await world.begun()
+    before = _failures(reason)
+    world.jobs.faults.append(Fault(error))
+    assert await settled(world.answer(step)) == "ack"
+    assert _failures(reason) == before + 1
+
+
+def test_a_turn_that_fails_is_tried_again_ever_more_rarely_and_not_in_step_with_others() -> None:
+    waits = [engine._retry_seconds(failures, 1.0) for failures in (1, 2, 3, 7, 8, 5000)]
+    assert waits == [0.1, 0.2, 0.4, 6.4, 10.0, 10.0]
+    assert [engine._retry_seconds(3, jitter) for jitter in (0.0, 0.5)] == pytest.approx([0.2, 0.3])
+
+
+def _failures(reason: str) -> float:
+    return REGISTRY.get_sample_value("mcp_turn_failures_total", {"reason": reason}) or 0.0
+
+
+def _counted(reason: str) -> float:
+    return REGISTRY.get_sample_value("mcp_results_total", {"reason": reason}) or 0.0

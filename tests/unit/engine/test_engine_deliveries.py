@@ -77,6 +77,14 @@ async def test_a_result_for_a_namespace_that_is_not_watched_is_refused() -> None
     await world.close()
 
 
+async def test_a_result_for_a_namespace_that_is_watched_moves_its_job() -> None:
+    world = World(watched=frozenset({"shop"}))
+    delivery = world.answer(await world.begun())
+    assert await settled(delivery) == "ack"
+    assert world.jobs.state() == "InProgress.b"
+    await world.close()
+
+
 async def test_a_result_of_a_dispatch_that_was_never_made_is_acknowledged_as_foreign(world: World) -> None:
     step = await world.begun()
     before = counted("foreign")

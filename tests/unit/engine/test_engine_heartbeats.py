@@ -110,6 +110,49 @@ async def test_the_last_progress_is_written_when_its_time_has_come_though_nothin
     await until(lambda: at_work(world).get("progress") == "last")
 
 
+async def test_progress_that_comes_during_a_turn_is_written_when_its_time_has_come(world: World) -> None:
+    world.workflows.put(long())
+    world.limits = Limits(heartbeat_seconds=0.05)
+    world.engine = world.new_engine()
+    step = await world.begun()
+    world.beat(step, "first")
+    await until(lambda: at_work(world).get("progress") == "first" and world.quiet())
+    world.jobs.gate.clear()
+    world.edit(suspend=True)
+    await until(lambda: world.jobs.writing)
+    world.beat(step, "last")
+    world.jobs.gate.set()
+    await world.rest()
+    later(world, 0.06)
+    await until(lambda: at_work(world).get("progress") == "last")
+
+
+async def test_what_was_heard_of_a_step_is_forgotten_when_it_is_done(world: World) -> None:
+    world.workflows.put(long(), "b")
+    step = await world.begun()
+    world.beat(step)
+    await world.rest()
+    cell = world.engine.mailboxes.find(("shop", "j"))
+    assert cell is not None
+    assert list(cell.heartbeats.known) == [(1, 1)]
+    world.answer(step)
+    await world.rest()
+    assert cell.heartbeats.known == {}
+
+
+async def test_progress_does_not_put_off_what_the_job_is_woken_for(world: World) -> None:
+    world.workflows.put(long())
+    step = await world.begun(activeDeadlineSeconds=5)
+    world.beat(step)
+    await world.rest()
+    cell = world.engine.mailboxes.find(("shop", "j"))
+    assert cell is not None
+    timer = cell.timer
+    assert timer is not None
+    world.beat(step, "half of it")
+    assert cell.timer is timer
+
+
 async def test_a_step_that_falls_silent_fails_once_the_broker_said_all(world: World, step: StepMessage) -> None:
     world.beat(step)
     await world.rest()

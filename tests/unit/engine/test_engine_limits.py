@@ -11,7 +11,8 @@ import pytest
 
 from mastercontrol import metrics
 from mastercontrol.engine import engine as engine_module
-from mastercontrol.engine.ports import Rejected, StoreUnavailable
+from mastercontrol.engine.engine import Engine
+from mastercontrol.engine.ports import RawObject, Rejected, StoreUnavailable
 from mastercontrol_worker.contract import StepError
 from unit.engine.fakes import Fault
 from unit.engine.limited import CUSTOMER, Shop
@@ -187,6 +188,18 @@ async def test_a_write_that_the_store_will_never_take_does_not_keep_the_others_w
     await shop.runs(second)
 
 
+async def test_a_write_that_landed_before_a_fault_of_ours_keeps_its_place(shops: list[Shop]) -> None:
+    shop = opened(shops, limit=1)
+    shop.jobs.gate.clear()
+    first = shop.order()
+    await until(lambda: shop.jobs.writing)
+    shop.order()
+    await until(lambda: len(shop.jobs.writing) == 2)  # it is about to be said that the second waits
+    shop.jobs.faults.append(Fault(ZeroDivisionError("a fault of ours"), written=True))
+    shop.jobs.gate.set()
+    await shop.runs(first)
+
+
 async def test_a_job_that_vanished_unseen_holds_its_place_until_the_sweep(shops: list[Shop]) -> None:
     shop = opened(shops, limit=1)
     first = shop.order()
@@ -202,6 +215,8 @@ async def test_a_job_that_goes_while_the_list_is_under_way_holds_no_place(shops:
     shop = opened(shops, limit=1)
     first = shop.order()
     await shop.runs(first)
+    await until(lambda: "dispatchedAt" in shop.jobs.status(first)["active"][0])  # else its next turn would find out
+    await shop.rest()
     second = shop.order(seen=False)
     await shop.engine.close(0)
     shop.engine = shop.new_engine()
@@ -221,9 +236,27 @@ async def test_a_list_that_fails_is_said_and_tried_again(shops: list[Shop]) -> N
     shop = opened(shops, limit=1)
     shop.jobs.list_faults.extend([StoreUnavailable("503"), StoreUnavailable("503")])
     name = shop.order()
-    await until(lambda: "could not list the jobs" in (shop.message(name) or ""))
+    await until(lambda: (shop.message(name) or "").endswith("could not list the jobs that may hold one: 503"))
     await shop.runs(name)
     assert shop.jobs.listings == 1, "the one that succeeded"
+
+
+async def test_a_list_that_fails_is_tried_again_ever_more_rarely(
+    shops: list[Shop], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_module, "FIRST_RETRY_SECONDS", 0.1)
+    monkeypatch.setattr(engine_module, "LAST_RETRY_SECONDS", 0.5)
+    slept, sleep = [], asyncio.sleep
+
+    async def recorded(seconds: float) -> None:
+        slept.append(seconds)
+        await sleep(0)
+
+    monkeypatch.setattr(asyncio, "sleep", recorded)
+    shop = opened(shops, limit=1)
+    shop.jobs.list_faults.extend([StoreUnavailable("503")] * 5)
+    await shop.runs(shop.order())
+    assert [seconds for seconds in slept if seconds >= 0.1] == [0.1, 0.2, 0.4, 0.5, 0.5]
 
 
 async def test_the_engine_ends_while_its_list_is_tried_again(shops: list[Shop]) -> None:
@@ -232,6 +265,40 @@ async def test_the_engine_ends_while_its_list_is_tried_again(shops: list[Shop]) 
     shop.order()
     await until(lambda: len(shop.jobs.list_faults) < 10_000)
     await asyncio.wait_for(shop.engine.close(), 3)
+
+
+async def test_the_engine_does_not_end_before_its_list_has(shops: list[Shop]) -> None:
+    shop = opened(shops, limit=1)
+    asked: list[str | None] = []
+    listing, ended = asyncio.Event(), asyncio.Event()
+
+    async def list_jobs(namespace: str | None = None) -> list[RawObject]:
+        asked.append(namespace)
+        listing.set()
+        try:
+            return await asyncio.Future()
+        finally:
+            for _ in range(5):
+                await asyncio.sleep(0)  # it hangs up, as a client does
+            ended.set()
+
+    shop.jobs.list_jobs = list_jobs  # type: ignore[method-assign]
+    shop.order()
+    await listing.wait()
+    await shop.rest()
+    await shop.engine.close()
+    assert ended.is_set()
+    assert asked == ["shop"]
+
+
+async def test_an_engine_that_may_not_lead_begins_no_job_under_a_limit(shops: list[Shop]) -> None:
+    shop = opened(shops, limit=1)
+    shop.engine = Engine(shop.engine.outside, concurrent_turns=8, leads=lambda: False)
+    shop.engines.append(shop.engine)
+    shop.order()
+    await until(lambda: shop.jobs.listings == 1)
+    await shop.rest()
+    assert shop.jobs.begun == []
 
 
 async def test_a_workflow_without_a_limit_lists_nothing(shops: list[Shop]) -> None:

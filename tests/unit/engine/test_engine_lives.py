@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import datetime as dt
 from typing import Any
 
-from mastercontrol.engine.ports import Refused, StoreUnavailable
+import pytest
+
+from mastercontrol.engine.ports import RawObject, Refused, StoreUnavailable
 from mastercontrol_worker.contract import JobRef, StepMessage
 from unit.engine.fakes import FakeDelivery, Fault
 from unit.engine.world import World, until
@@ -117,10 +120,79 @@ async def test_an_event_of_the_deletion_of_an_older_job_of_the_name_is_ignored(w
     await world.finish()
 
 
+@pytest.mark.parametrize(
+    "meta",
+    [{"namespace": "shop", "name": "j", "uid": "u1", "resourceVersion": "7"}, {"name": "j"}],
+    ids=["whole", "bare"],
+)
+async def test_an_object_that_is_known_is_not_looked_at_again(world: World, meta: dict[str, str]) -> None:
+    world.engine.observe({"metadata": meta, "spec": {"workflow": "order"}})
+    world.engine.observe({"metadata": meta, "spec": {}})
+    assert world.reporter.events == [], "mostly it is the echo of our own write"
+
+
+async def test_a_job_that_does_not_say_where_it_is_is_in_the_namespace_default(world: World) -> None:
+    world.engine.observe({"metadata": {"name": "j", "uid": "u1"}, "spec": {"workflow": "order"}})
+    cell = world.engine.mailboxes.find(("default", "j"))
+    assert cell is not None
+    world.engine.gone({"metadata": {"name": "j", "uid": "u1"}})
+    assert cell.must_read, "its turn is under way, and finds out"
+
+
+async def test_a_job_that_another_operator_ended_takes_no_place_any_more(world: World) -> None:
+    await world.begun()
+    other, world.engine = world.engine, world.new_engine()
+    for raw in await world.jobs.list_jobs():
+        world.engine.observe(raw)
+    await world.finish()
+    assert other.mailboxes.find(("shop", "j")) is not None
+    other.observe(world.jobs.objects["shop", "j"])
+    await until(lambda: list(other.mailboxes) == [])
+
+
+async def test_an_event_that_comes_after_the_end_and_tells_of_before_makes_no_place(world: World) -> None:
+    await world.begun()
+    before = copy.deepcopy(world.jobs.objects["shop", "j"])
+    await world.finish()
+    world.engine.observe(before)
+    assert list(world.engine.mailboxes) == []
+
+
+async def test_a_job_that_takes_the_name_of_one_that_goes_in_its_turn_has_its_turns_after_it(world: World) -> None:
+    step = await world.begun("j", "u1")
+    world.jobs.gate.clear()
+    world.answer(step)
+    await until(lambda: world.jobs.writing)
+    world.remove()
+    world.submit("j", "u2")
+    await asyncio.sleep(0.01)
+    world.jobs.gate.set()
+    await world.finish()
+    assert world.jobs.overlaps == 0
+
+
 async def test_a_job_that_its_schema_should_have_refused_is_complained_of_and_does_nothing(world: World) -> None:
     world.engine.observe({"metadata": {"namespace": "shop", "name": "odd", "uid": "u"}, "spec": {"workflow": 3}})
     assert [(name, reason) for name, reason, _ in world.reporter.events] == [("odd", "InvalidSpec")]
     assert list(world.engine.mailboxes) == []
+
+
+@pytest.mark.parametrize(
+    ("raw", "about", "why"),
+    [
+        ({"metadata": {"name": "odd"}, "spec": {}}, {"name": "odd"}, "spec.workflow: write a text, it is required"),
+        ({}, {}, "metadata.name: write a text, it is required"),
+    ],
+    ids=["no-workflow", "nothing"],
+)
+async def test_a_complaint_names_the_object_and_its_fault(
+    world: World, raw: RawObject, about: RawObject, why: str
+) -> None:
+    told: list[tuple[RawObject, str, str]] = []
+    world.reporter.warn = lambda *event: told.append(event)  # type: ignore[method-assign]
+    world.engine.observe(raw)
+    reference = {"apiVersion": "mastercontrol.dev/v1alpha1", "kind": "Job", "metadata": about}
+    assert told == [(reference, "InvalidSpec", why)]
 
 
 async def test_an_ended_job_in_a_listing_takes_no_place(world: World) -> None:
@@ -131,6 +203,14 @@ async def test_an_ended_job_in_a_listing_takes_no_place(world: World) -> None:
         world.engine.observe(raw)
     assert list(world.engine.mailboxes) == []
     assert world.journal == []
+
+
+async def test_an_ended_job_that_a_new_operator_lists_takes_no_place(world: World) -> None:
+    world.submit()
+    await world.finish()
+    world.engine = world.new_engine()
+    world.engine.observe(world.jobs.objects["shop", "j"])
+    assert list(world.engine.mailboxes) == []
 
 
 async def test_an_ended_job_that_is_given_a_time_to_live_is_deleted(world: World) -> None:
@@ -160,6 +240,14 @@ async def test_close_lets_a_turn_under_way_come_to_its_end(world: World) -> None
     world.jobs.gate.set()
     await closing
     assert delivery.settled == "ack"
+
+
+async def test_close_waits_for_a_turn_that_it_had_to_break_off(world: World) -> None:
+    world.jobs.gate.clear()
+    world.submit()
+    await until(lambda: world.jobs.writing)
+    await world.engine.close(0)
+    assert not world.jobs.writing
 
 
 async def test_a_dispatch_of_an_unknown_job_is_not_sent_again(world: World) -> None:

@@ -152,6 +152,21 @@ def test_a_branch_whose_pool_is_missing_waits_and_the_others_go_on() -> None:
     assert run.ending == ("Done", ["a", "b"])
 
 
+def test_a_branch_whose_pool_is_missing_does_not_keep_those_after_it_from_being_sent() -> None:
+    run = Run("unused")
+    run.definition = Run.of(parallel("fan", [step("a") | {"pool": "gone"}], [step("b")])).definition
+    run.missing_pools = {"gone"}
+    run.turn()
+    assert run.steps == ["b"]
+
+
+def test_a_branch_whose_pool_is_missing_does_not_keep_those_after_it_waiting_for_a_result() -> None:
+    run = Run.of(step("a"), parallel("fan", [step("b") | {"pool": "gone"}], [step("c")]))
+    run.missing_pools = {"gone"}
+    run.done("a")
+    assert run.steps == ["a", "c"]
+
+
 def test_a_broker_that_lost_its_data_gets_all_steps_again() -> None:
     run = fan_of(3)
     run.done("a")
@@ -160,6 +175,21 @@ def test_a_broker_that_lost_its_data_gets_all_steps_again() -> None:
     assert len(decision.publish_first) == 3
     assert run.status.broker_epoch == "e2"
     assert run.turn().publish_first == ()
+
+
+def test_a_broker_that_lost_its_data_gets_the_steps_beside_a_wait_again() -> None:
+    run = Run.of(parallel("fan", [state("Wait", "w", seconds=60)], [step("a")]))
+    run.epoch = "e2"
+    assert [d.message.step for d in run.turn().publish_first] == ["a"]
+    assert run.status.broker_epoch == "e2"
+
+
+def test_an_answer_by_the_new_broker_that_makes_nothing_due_says_nothing_of_what_it_has() -> None:
+    run = Run.of(step("a"), state("Wait", "w", seconds=60))
+    run.epoch = "e2"
+    run.turn(ok(1, epoch="e2"))
+    assert run.paths == ["w"]
+    assert run.status.broker_epoch == EPOCH
 
 
 def test_an_answer_by_the_new_broker_does_not_hide_that_others_were_lost() -> None:

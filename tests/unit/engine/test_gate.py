@@ -8,94 +8,13 @@ from typing import Any
 
 import pytest
 
-from mastercontrol.api.job import Job, JobSpec, parse_spec
+from mastercontrol.api.job import Job, JobSpec
 from mastercontrol.api.names import Phase
 from mastercontrol.api.status import JobStatus
-from mastercontrol.engine.gate import NEAR, Gate
-from mastercontrol.engine.inbox import JobKey
-from mastercontrol.engine.places import Admitted, Held, NoKey, Place, RejectedBy, Replaced
-from mastercontrol.workflow.definition import Definition
-from unit.engine.builders import NOW, seconds, step, written
-
-KEYED = "${job.input.customer}"
-
-
-class Entrance:
-    """A gate, and the Jobs that stand before it. `woken` is who was woken since it was last looked at."""
-
-    def __init__(self, *, listed: bool = True, **concurrency: Any) -> None:
-        self.jobs: dict[str, Job] = {}
-        self.version = 0
-        self.leads = True
-        self.listings: list[str] = []
-        self._woken: list[str] = []
-        self.definition: Definition = written(step("a"), concurrency=concurrency)
-        self.gate = self.new(listed=listed)
-
-    def new(self, *, listed: bool = True) -> Gate:
-        """Another leader's."""
-        gate = Gate(self._wake, self.listings.append, lambda *_: list(self.jobs.values()), lambda: self.leads)
-        if listed:
-            gate.listed("shop")
-        return gate
-
-    def _wake(self, key: JobKey) -> None:
-        self._woken.append(key[1])
-
-    @property
-    def woken(self) -> list[str]:
-        found, self._woken[:] = list(dict.fromkeys(self._woken)), []
-        return found
-
-    def calm(self) -> None:
-        """What was woken until now is of no interest."""
-        self._woken.clear()
-
-    def edit(self, **concurrency: Any) -> None:
-        more: dict[str, Any] = {"concurrency": concurrency} if concurrency else {}
-        self.definition = written(step("a"), **more)
-
-    def come(self, name: str, customer: Any = "acme", *, age: float = 0, **spec: Any) -> Entrance:
-        """A Job is created; `age` is how many seconds before now."""
-        parsed = parse_spec({"workflow": "order", "input": {"customer": customer}, **spec})
-        self._learn(Job("shop", name, f"uid-{name}", "", 1, parsed, None, created=NOW - seconds(age)))
-        return self
-
-    def _learn(self, job: Job) -> None:
-        self.version += 1
-        self.jobs[job.name] = replace(job, resource_version=str(self.version))
-        self.gate.observe(self.jobs[job.name])
-
-    def ask(self, name: str) -> Place | None:
-        return self.gate.place(self.jobs[name], self.definition, wants=True)
-
-    def passes(self, name: str) -> Place | None:
-        """Its turn does not want to begin it."""
-        return self.gate.place(self.jobs[name], self.definition, wants=False)
-
-    def begin(self, name: str) -> Entrance:
-        """It asks, is admitted, and begins."""
-        assert self.ask(name) == Admitted()
-        return self.written(name, JobStatus("InProgress.a", Phase.RUNNING, "r", 1))
-
-    def written(self, name: str, status: JobStatus) -> Entrance:
-        self._learn(replace(self.jobs[name], status=status))
-        return self
-
-    def end(self, name: str) -> Entrance:
-        self.written(name, JobStatus("Done", Phase.SUCCEEDED, "r", 2, completion_time=NOW))
-        del self.jobs[name]
-        self.gate.forget(("shop", name))
-        return self
-
-    def change(self, name: str, **spec: Any) -> Entrance:
-        self._learn(replace(self.jobs[name], spec=replace(self.jobs[name].spec, **spec)))
-        return self
-
-    def text(self, name: str) -> str | None:
-        place = self.ask(name)
-        assert isinstance(place, Held | RejectedBy | Replaced | NoKey), place
-        return place.text
+from mastercontrol.engine.gate import NEAR
+from mastercontrol.engine.places import Admitted, Held, RejectedBy, Replaced
+from unit.engine.builders import NOW, seconds
+from unit.engine.entrance import KEYED, Entrance
 
 
 def test_a_workflow_without_a_limit_lets_all_through_and_nothing_is_remembered() -> None:
@@ -250,7 +169,7 @@ def test_a_running_job_that_is_being_deleted_holds_no_place() -> None:
     door = Entrance(limit=1)
     door.come("j1").begin("j1").come("j2")
     door.ask("j2")
-    door._learn(replace(door.jobs["j1"], deleting=True))
+    door.learn(replace(door.jobs["j1"], deleting=True))
     assert door.woken == ["j2"]
     assert door.ask("j2") == Admitted()
 
@@ -267,7 +186,7 @@ def test_another_job_of_the_name_does_not_inherit_the_place() -> None:
     door = Entrance(limit=1)
     door.come("j1").begin("j1").come("j2")
     door.ask("j2")
-    door._learn(replace(door.jobs["j1"], uid="another", status=None, created=NOW + seconds(1)))
+    door.learn(replace(door.jobs["j1"], uid="another", status=None, created=NOW + seconds(1)))
     assert "j2" in door.woken
     assert door.ask("j2") == Admitted()
     assert door.text("j1") == "waits for a place: held by j2 (limit 1)"
@@ -278,7 +197,7 @@ def test_a_name_that_is_taken_again_for_another_workflow_leaves_no_place_behind(
     door.come("j1").begin("j1").come("j2")
     door.ask("j2")
     other = replace(door.jobs["j1"], uid="another", status=None, spec=JobSpec("refund", {"customer": "acme"}))
-    door._learn(other)
+    door.learn(other)
     assert door.woken == ["j2"]
     assert door.ask("j2") == Admitted()
 
@@ -643,21 +562,16 @@ def test_a_thing_that_was_never_seen_is_no_error() -> None:
 # -- a failed job that is to go on
 
 
-def failed(gate: Entrance, name: str) -> Job:
-    gate.written(name, JobStatus("Failed", Phase.FAILED, "r", 2))
-    return gate.jobs[name]
-
-
 def test_a_failed_job_that_goes_on_takes_a_place_that_is_free() -> None:
     entrance = Entrance(limit=1).come("a").come("b").begin("a")
-    job = failed(entrance, "a")
+    job = entrance.fail("a")
     assert entrance.gate.place_again(job, entrance.definition) is None
     assert isinstance(entrance.ask("b"), Held), "it is taken before it is written"
 
 
 def test_a_failed_job_does_not_go_on_while_others_have_all_places() -> None:
     entrance = Entrance(limit=1).come("a").come("b").begin("a")
-    job = failed(entrance, "a")
+    job = entrance.fail("a")
     entrance.begin("b")
     answer = entrance.gate.place_again(job, entrance.definition)
     assert answer == Held("waits for a place: held by b (limit 1)")
@@ -665,15 +579,15 @@ def test_a_failed_job_does_not_go_on_while_others_have_all_places() -> None:
 
 def test_a_failed_job_that_does_not_go_on_after_all_gives_its_place_back() -> None:
     entrance = Entrance(limit=1).come("a").come("b").begin("a")
-    entrance.gate.place_again(failed(entrance, "a"), entrance.definition)
+    entrance.gate.place_again(entrance.fail("a"), entrance.definition)
     entrance.calm()
-    failed(entrance, "a")  # the operation was refused, which is written
+    entrance.fail("a")  # the operation was refused, which is written
     assert entrance.ask("b") == Admitted()
 
 
 def test_a_failed_job_of_a_new_leader_waits_for_the_listing() -> None:
     entrance = Entrance(limit=1).come("a").begin("a")
-    job = failed(entrance, "a")
+    job = entrance.fail("a")
     entrance.gate = entrance.new(listed=False)
     assert entrance.gate.place_again(job, entrance.definition) == Held(None)
     assert entrance.listings == ["shop"]

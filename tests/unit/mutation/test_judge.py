@@ -19,7 +19,8 @@ FILE = "src/mastercontrol/engine/gate.py"
 ASK = "mastercontrol.engine.gate.x_ask"
 
 TESTS = """\
-import os, signal
+import os, signal, time
+import pytest
 
 MUTANT = lambda: os.environ.get("MUTANT", "")
 
@@ -28,7 +29,14 @@ def test_quick():
     if MUTANT() == "ended by the kernel":
         os.kill(os.getpid(), signal.SIGXCPU)
 
-def test_slow():
+@pytest.fixture
+def cleaned_up():
+    yield
+    if MUTANT() == "fails and never ends":
+        time.sleep(3600)
+
+def test_slow(cleaned_up):
+    assert MUTANT() != "fails and never ends"
     assert MUTANT() not in {"killed by the last", "not asked"}
     if MUTANT() == "leaves pytest":
         raise SystemExit(0)
@@ -70,6 +78,11 @@ def test_a_mutant_is_killed_by_any_test_that_is_asked_and_survives_otherwise(tmp
     status, codes = judged(tmp_path, *names)
     assert codes == dict(zip(names, (1, 1, 1, 0, 0), strict=True))
     assert status == 0
+
+
+def test_a_mutant_with_which_a_failed_test_never_ends_is_killed(tmp_path: Path) -> None:
+    _, codes = judged(tmp_path, "fails and never ends", "harmless")
+    assert codes == {"fails and never ends": 1, "harmless": 0}
 
 
 def test_a_mutant_that_the_kernel_ends_is_told_by_its_signal(tmp_path: Path) -> None:
