@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from mastercontrol import handlers
 from mastercontrol.broker.adapter import RabbitBroker
 from mastercontrol.broker.session import MakeSession, Session
+from mastercontrol.broker.workers import worker_name
 from mastercontrol.clock import utc_now
 from mastercontrol.engine.acceptance import Acceptance
 from mastercontrol.engine.definitions import Definitions
@@ -31,7 +32,7 @@ from mastercontrol.kube.workflows import KubeWorkflows
 from mastercontrol.pools.controller import PoolController
 from mastercontrol.schedules.controller import ScheduleController
 from mastercontrol.settings import Settings
-from mastercontrol_worker.contract import MalformedMessage
+from mastercontrol_worker.contract import MalformedMessage, parse_pool_queue
 from mastercontrol_worker.presence import PresenceMessage
 
 log = logging.getLogger(__name__)
@@ -209,11 +210,15 @@ class Leader:
     def _hear(self, message_id: str | None, body: bytes) -> None:
         self.engine.hear(message_id, body)
 
-    def _attend(self, address: str | None, body: bytes) -> None:
+    def _attend(self, user: str | None, address: str | None, body: bytes) -> None:
         try:
             message = PresenceMessage.decode(body)
         except MalformedMessage as error:
             log.warning("passed over a presence that is none: %s", error)
+            return
+        pool = parse_pool_queue(message.queue)
+        if pool is None or user != worker_name(*pool):
+            log.warning("user %s speaks for queue %.100s: passed over", user, message.queue)
             return
         self.pools.on_presence(message, address)
 

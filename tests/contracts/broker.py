@@ -77,7 +77,8 @@ class Seen:
     def on_heartbeat(self, message_id: str | None, body: bytes) -> None:
         self.heartbeats.append((message_id, body))
 
-    def on_presence(self, address: str | None, body: bytes) -> None:
+    def on_presence(self, user: str | None, address: str | None, body: bytes) -> None:
+        del user
         self.presences.append((address, body))
 
     def on_connected(self, epoch: str) -> None:

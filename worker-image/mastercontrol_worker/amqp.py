@@ -120,7 +120,9 @@ class AmqpTransport:
             logger.info("connected to %s", self._settings.link.where)
             self._link = link
             self._connected.set()
-            if not self._consuming:  # changed while it was opening
+            if self._consuming:  # what was wanted may have changed while it was opening
+                await link.consume()
+            else:
                 await link.stop_consuming()
             if self._on_open is not None:
                 self._on_open()

@@ -84,7 +84,7 @@ class Attendance:
             self._wake.clear()
             order = self._order
             await self._obey(draining=self._drained_until > loop.time())
-            doing = Doing.DRAINING if self._ends() else self._doing
+            doing = Doing.ENDING if self._ends() else self._doing
             presence = PresenceMessage(self._queue, self._worker, doing, self._held(), self._slots, order)
             self._line.announce(presence.encode())
             pause = self._seconds * (0.75 + self._jitter() / 4)

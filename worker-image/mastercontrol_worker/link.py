@@ -126,7 +126,9 @@ class Link:
         self._closed: asyncio.Future[None] = self._loop.create_future()
         self._channel: Any = None
         self._confirms = _Confirms()
+        self._user = pika.URLParameters(settings.url).credentials.username
         self._blocked = False
+        self._cancelling: asyncio.Task[None] | None = None
         self.lost: asyncio.Future[str] = self._loop.create_future()
         """Resolved with the reason when the link no longer works."""
 
@@ -157,13 +159,18 @@ class Link:
         :raises Lost: the link does not work.
         """
         settings, channel = self._settings, self._channel
-        if settings.consumer_tag not in channel.consumer_tags:
+        if settings.consumer_tag in channel.consumer_tags:
+            return
+        try:
             await self._call(
                 "consuming",
                 lambda done: channel.basic_consume(
                     settings.queue, self._on_message, consumer_tag=settings.consumer_tag, callback=done
                 ),
             )
+        except Lost as lost:
+            self._lose(str(lost))
+            raise
 
     async def publish(self, message_id: str, step: str, body: bytes, headers: Mapping[str, str]) -> None:
         """Publish a result, persistent and mandatory, and wait for its confirm.
@@ -217,6 +224,7 @@ class Link:
             delivery_mode=1,
             app_id=self._settings.consumer_tag,
             reply_to=None if self._on_command is None else REPLIES,
+            user_id=self._user,
         )
         return self._send(PRESENCE_ROUTING_KEY, body, properties)
 
@@ -232,6 +240,11 @@ class Link:
 
     async def stop_consuming(self) -> None:
         """Cancel the consumer; returns when no more deliveries can come."""
+        if self._cancelling is None or self._cancelling.done():
+            self._cancelling = self._loop.create_task(self._cancel())
+        await asyncio.shield(self._cancelling)  # pika answers only the first of two cancels
+
+    async def _cancel(self) -> None:
         tag = self._settings.consumer_tag
         if self.lost.done() or tag not in self._channel.consumer_tags:
             return

@@ -40,6 +40,7 @@ class Doing(StrEnum):
 
     CONSUMING = "Consuming"  # it takes them
     DRAINING = "Draining"  # it takes none, and finishes those it has
+    ENDING = "Ending"  # the same, and it will take none any more: its process ends
 
 
 class Command(StrEnum):

@@ -14,7 +14,7 @@ import random
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 import pika
@@ -34,6 +34,7 @@ from mastercontrol.broker.settings import BrokerSettings
 from mastercontrol.broker.topology import SUPPORTED_SINCE, PoolLimits, base
 from mastercontrol.broker.workers import BrokerAddress
 from mastercontrol.engine.ports import (
+    BrokerForbidden,
     BrokerUnavailable,
     Depth,
     EpochStore,
@@ -46,6 +47,8 @@ from mastercontrol.engine.ports import (
 from mastercontrol_worker.contract import StepMessage, pool_queue, pool_routing_key
 
 log = logging.getLogger(__name__)
+
+ACCESS_REFUSED: Final = 403
 
 OnLost = Callable[[str], None]
 """Called on the event loop when a connection ended that `on_connected` was called for, with the reason."""
@@ -91,7 +94,7 @@ class RabbitBroker:
         self._epochs = epochs
         self._on_delivery, self._on_connected, self._on_lost = on_delivery, on_connected, on_lost
         self._on_heartbeat = on_heartbeat or _unheard
-        self._on_presence = on_presence or _unheard
+        self._on_presence = on_presence or _unseen
         self._make_session, self._new_epoch, self._jitter = session, new_epoch, jitter
         address = BrokerAddress.parse(url)
         self._management = _management(management_url, address, self._settings)
@@ -211,11 +214,17 @@ class RabbitBroker:
             return
         if self._link is None:
             raise BrokerUnavailable("not connected")
+        if self.blocked:
+            raise BrokerUnavailable("the broker has an alarm")
         try:
-            async with asyncio.timeout(self._settings.setup_timeout_seconds):
+            async with asyncio.timeout(self._settings.management_timeout_seconds):
                 await commands.tell(self._link.session, letters)
         except TimeoutError:
             raise BrokerUnavailable("no answer in time") from None
+        except ChannelClosed as error:
+            if error.code == ACCESS_REFUSED:
+                raise BrokerForbidden(str(error)) from error
+            raise
 
     async def worker_url(self, namespace: str, pool: str) -> str:
         """See `engine.ports.Broker`. The same URL each time, as long as the operator's password stays."""
@@ -330,6 +339,10 @@ class RabbitBroker:
 
 
 def _unheard(_message_id: str | None, _body: bytes) -> None:
+    """Nobody wants to know of them."""
+
+
+def _unseen(_user: str | None, _address: str | None, _body: bytes) -> None:
     """Nobody wants to know of them."""
 
 

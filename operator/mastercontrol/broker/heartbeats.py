@@ -27,8 +27,11 @@ from mastercontrol_worker.presence import PRESENCE_ROUTING_KEY
 
 log = logging.getLogger(__name__)
 
-OnPresence = Callable[[str | None, bytes], None]
-"""Called on the event loop for each presence, with the worker's address and the body. Must not block."""
+OnPresence = Callable[[str | None, str | None, bytes], None]
+"""Called on the event loop for each presence, with the worker's user, its address, and the body. Must not block.
+
+The user is what the broker has compared with the connection's own: nobody can be somebody else.
+"""
 
 
 class HeartbeatConsumer:
@@ -90,7 +93,7 @@ class HeartbeatConsumer:
             return
         try:
             if method.routing_key == PRESENCE_ROUTING_KEY:
-                self._on_presence(properties.reply_to, body)
+                self._on_presence(properties.user_id, properties.reply_to, body)
             else:
                 self._on_heartbeat(properties.message_id, body)
         except Exception:

@@ -161,6 +161,10 @@ class BrokerUnavailable(BrokerError):
     """Not connected, refused (nack), or no confirm in time: the message may be in its queue or not."""
 
 
+class BrokerForbidden(BrokerError):
+    """The operator's user may not do that."""
+
+
 class TopologyConflict(BrokerError):
     """A queue of a pool exists with other arguments than declared. It is used as it is."""
 

@@ -153,7 +153,7 @@ class PoolController:
         if state is None:
             return
         state.crew.hear(message, address, self._monotonic())
-        if state.target is not None and message.doing is Doing.DRAINING:
+        if state.target is not None and message.doing is not Doing.CONSUMING and not message.held:
             self._queue.add(state.key)
 
     def poke(self, namespace: str, pool: str) -> None:
@@ -229,6 +229,7 @@ class PoolController:
             delays.append(await self._try(state, state.provision, lambda: self._provisioner.provide(state, pool)))
             scaling = await self._try(state, state.scaling, lambda: self._scaler.scale(state, pool))
             delays.append(self._scaler.reading_due(state, pool) if scaling is None else scaling)
+            delays.append(await self._try(state, state.lowering, lambda: self._scaler.lower(state, pool)))
             delays.append(await self._try(state, state.budgeting, lambda: self._budgets.keep(state, pool)))
             self._count(state)
             delays.append(await self._reporter.diagnose(state))

@@ -14,6 +14,7 @@ from collections.abc import Collection, Iterable
 from typing import Final
 
 from mastercontrol.engine.ports import RawObject
+from mastercontrol.pools.podtemplate import CONTAINER
 
 BACK_OFF: Final = "CrashLoopBackOff"
 
@@ -26,7 +27,7 @@ def to_replace(pods: Iterable[RawObject], spoken: Collection[str]) -> list[str]:
         if pod["metadata"]["name"] in spoken
         and pod["metadata"].get("deletionTimestamp") is None
         and any(
-            status.get("state", {}).get("waiting", {}).get("reason") == BACK_OFF
+            status.get("name") == CONTAINER and status.get("state", {}).get("waiting", {}).get("reason") == BACK_OFF
             for status in pod.get("status", {}).get("containerStatuses") or ()
         )
     ]

@@ -34,7 +34,9 @@ class Member:
 
         What it said before it got the order tells nothing: it may have been asked to go on in between.
         """
-        return order is not None and self.obeys == order and self.doing is Doing.DRAINING and not self.held
+        if self.held or self.doing is Doing.CONSUMING:
+            return False
+        return self.doing is Doing.ENDING or (order is not None and self.obeys == order)
 
 
 class Crew:
@@ -63,6 +65,10 @@ class Crew:
         self._tidied = now
         self._members = {name: one for name, one in self._members.items() if now - one.at < FRESH_SECONDS}
         return dict(self._members)
+
+    def reachable(self, now: float) -> dict[str, Member]:
+        """Those of whom something is known and who can be told something."""
+        return {name: member for name, member in self.fresh(now).items() if member.address}
 
     def compare(self, names: Collection[str]) -> None:
         """These are the pods that there are."""

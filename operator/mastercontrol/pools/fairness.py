@@ -1,8 +1,8 @@
 """How the workers that a namespace may have are shared between its pools. Pure.
 
 Weighted max-min fairness: each pool gets what it asks for as long as that is no more than its part by weight, and what
-one does not need goes to the others, again by weight. `minReplicas` come first. Nothing is shared out while there is
-enough for all: then a pool may keep idle workers through its stabilization window.
+one does not need goes to the others, again by weight. `minReplicas` come first, and idle workers within their
+stabilization window last: they go only as far as their places are needed.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ def shares(quota: int, demands: Sequence[Demand]) -> dict[str, int] | None:
         return None
     given = dict.fromkeys((demand.name for demand in demands), 0)
     left = _fill(quota, given, {demand.name: min(demand.minimum, demand.wanted) for demand in demands}, demands)
-    _fill(left, given, {demand.name: demand.wanted for demand in demands}, demands)
+    left = _fill(left, given, {demand.name: demand.wanted for demand in demands}, demands)
+    _fill(left, given, {demand.name: max(demand.wanted, demand.current) for demand in demands}, demands)
     return given
 
 

@@ -3,8 +3,8 @@
 `reducer.py` calls `plan` with the pods that there are and what the workers say of themselves, again and again until
 there are no more than wanted. In this order:
 
-1. The workers that are to go are chosen: first pods that are not ready, then idle workers, then those that hold the
-   fewest steps, then strangers. They are asked to drain: to take no more steps, and to finish those they have.
+1. The workers that are to go are chosen: first pods that are not ready and silent, then idle workers, then those that
+   hold the fewest steps, then strangers. They are asked to drain: to take no more steps, and to finish those they have.
 2. Who has nothing left is marked, so that the ReplicaSet takes these pods and no others.
 3. Once the marks stand, the number of replicas goes down by as many.
 
@@ -77,29 +77,25 @@ def plan(
     settled: Collection[str],
     *,
     may_go: bool = True,
-    all_may_go: bool = False,
 ) -> Plan:
     """What to do so that `wanted` workers are left.
 
     :param orders: by worker, the order to drain that holds for it.
-    :param idle: of the workers that say nothing of themselves, those that hold no step as far as the broker knows. They
-        can't be asked to drain, so one may get a step in the last moment; it has its grace period for that.
-    :param all_may_go: the other strangers may be ended too, as somebody wrote the number.
-    :param settled: the names of the pods whose mark is known to the ReplicaSet by now.
-    :param may_go: False while it may still believe in a mark that was taken away.
+    :param idle: of the workers that say nothing of themselves, those that may go: they hold no step as far as the
+        broker knows. They can't be asked to drain, so one may get a step in the last moment, and its grace period.
     """
     chosen = sorted(pods, key=lambda pod: _order(pod, crew.get(pod.name), idle))[: max(len(pods) - wanted, 0)]
     names = {pod.name for pod in chosen}
 
     def is_done(pod: Pod) -> bool:
-        if not pod.ready:
-            return True
         member = crew.get(pod.name)
-        return all_may_go or pod.name in idle if member is None else member.is_done(orders.get(pod.name))
+        if member is None:
+            return not pod.ready or pod.name in idle
+        return member.is_done(orders.get(pod.name))  # one that speaks is at work, whatever the pod's status says
 
     done = [pod for pod in chosen if is_done(pod)]
     resume = tuple(pod.name for pod in pods if pod.name not in names and _drains(crew.get(pod.name)))
-    drain = tuple(pod.name for pod in chosen if pod.ready and pod.name in crew)
+    drain = tuple(pod.name for pod in chosen if pod.name in crew and crew[pod.name].doing is not Doing.ENDING)
     busy = len(chosen) - len(done)
     if len(done) == len(pods):
         return Plan(wanted, drain, resume, going=tuple(pod.name for pod in chosen))  # all, so none need be marked
@@ -113,7 +109,7 @@ def plan(
 
 def _order(pod: Pod, member: Member | None, idle: Collection[str]) -> tuple[int, int, bool, str, str]:
     """The smallest go first. Among equals those that drain already, or the choice would never come to rest."""
-    if not pod.ready:
+    if member is None and not pod.ready:
         return 0, 0, False, pod.created, pod.name
     if member is None:
         return (3 if pod.name in idle else 4), 0, False, pod.created, pod.name

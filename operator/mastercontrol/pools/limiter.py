@@ -69,7 +69,10 @@ class Limiter:
     def _shared(self, state: PoolState, policy: ScalingPolicy, wanted: int, alone: Bounds) -> Bounds:
         if self._quota is None:
             return alone
-        demands = [self._demand(other) for other in self._neighbours(state.namespace) if other.active is not None]
+        others = [other for other in self._neighbours(state.namespace) if other.active is not None]
+        demands = [self._demand(other) for other in others]
+        if not all(other.live.known for other in others if other is not state):
+            return Bounds(policy, state.live.replicas, alone.limit)  # how many they have is not known yet
         room = fairness.room(self._quota, state.name, demands)
         ceiling = room if alone.ceiling is None else min(room, alone.ceiling)
         shares = fairness.shares(self._quota, demands)
@@ -85,7 +88,7 @@ class Limiter:
     def _demand(self, state: PoolState) -> Demand:
         pool = state.active
         assert pool is not None, "only pools that are worked for are asked"  # noqa: S101 - the caller has looked
-        policy, current = policy_of(pool), state.live.replicas
+        policy, current = policy_of(pool), max(state.live.replicas, state.reserved)
         if not policy.automatic:
             # Somebody wrote that number: it is taken, and comes before all that is shared.
             return Demand(state.name, current, current, 1, current)

@@ -93,9 +93,12 @@ class LiveDeployment:
     @property
     def is_rolling(self) -> bool:
         """Whether its pods are being replaced, and Kubernetes has not given that up."""
-        status = {} if self.raw is None else self.raw.get("status", {})
-        total = int(status.get("replicas", 0))
-        if int(status.get("updatedReplicas", total)) == total:
+        if self.raw is None:
+            return False
+        status = self.raw.get("status", {})
+        # A count of 0 is left out. A generation that nobody has looked at may be a new template.
+        is_updated = int(status.get("updatedReplicas", 0)) == int(status.get("replicas", 0))
+        if is_updated and int(status.get("observedGeneration", _generation(self.raw))) >= _generation(self.raw):
             return False
         progress = (one for one in status.get("conditions") or () if one.get("type") == "Progressing")
         return all(one.get("status") != "False" for one in progress)

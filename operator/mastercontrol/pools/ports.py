@@ -90,6 +90,7 @@ class WorkerLine(Protocol):
     async def tell(self, letters: Sequence[tuple[str, bytes]]) -> None:
         """Send bodies to addresses that workers gave. Who is not there any more gets nothing, and that is no error.
 
-        :raises BrokerUnavailable: not connected, or refused.
+        :raises BrokerForbidden: the operator's user may not write to the default exchange.
+        :raises BrokerUnavailable: not connected, or an alarm of the broker.
         """
         ...

@@ -6,32 +6,42 @@ scale-down costs anything: one list of the pool's pods a look, one write for eac
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import secrets
 from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Final
 
-from mastercontrol.api.pool import WorkerPool
-from mastercontrol.engine.ports import BrokerError, Gone
+from mastercontrol.engine.ports import BrokerError, BrokerForbidden, Gone, StoreError
 from mastercontrol.pools import leaving
 from mastercontrol.pools.crew import Member
+from mastercontrol.pools.departures import Order
 from mastercontrol.pools.deployment import selector
 from mastercontrol.pools.leaving import Pod
 from mastercontrol.pools.ports import PoolCluster, WorkerLine
 from mastercontrol.pools.scaling import ScalingReason
 from mastercontrol.pools.settings import PoolSettings
-from mastercontrol.pools.state import Order, PoolState
-from mastercontrol_worker.presence import DRAIN_SECONDS, Command, CommandMessage
+from mastercontrol.pools.state import PoolState
+from mastercontrol_worker.presence import DRAIN_SECONDS, Command, CommandMessage, Doing
 
 logger = logging.getLogger(__name__)
 
-ASKED_AGAIN_SECONDS = DRAIN_SECONDS / 3
+ASKED_AGAIN_SECONDS: Final = DRAIN_SECONDS / 3
 """Between two requests to the same worker: two of them may be lost before its drain ends by itself."""
 
-HOLDS_SECONDS = DRAIN_SECONDS * 2 / 3
+HOLDS_SECONDS: Final = DRAIN_SECONDS * 2 / 3
 """How long after the last request its answer counts: well before the drain may end by itself."""
 
-WRITTEN = frozenset({ScalingReason.PAUSED, ScalingReason.FIXED, ScalingReason.BOUNDS, ScalingReason.QUOTA})
-"""Numbers that people wrote: they hold whatever is known of the queue."""
+MUTE_SECONDS: Final = 300.0
+"""After so long it is tried again whether workers can be told something that they could not be told."""
+
+IDLE_SECONDS: Final = 5.0
+"""For so long what the broker says of its consumers is taken for new: it counts no more often."""
+
+MARKED_AT_ONCE: Final = 16
+
+WRITTEN = frozenset({ScalingReason.PAUSED, ScalingReason.FIXED, ScalingReason.BOUNDS})
+"""The user's own numbers: for them also workers go of whom nobody knows whether they are idle."""
 
 
 class Reducer:
@@ -43,101 +53,138 @@ class Reducer:
         self._cluster, self._line = cluster, line
         self._settings, self._monotonic = settings, monotonic
 
-    async def reduce(self, state: PoolState, pool: WorkerPool, wanted: int, why: ScalingReason) -> int:
+    async def reduce(self, state: PoolState, wanted: int, why: ScalingReason) -> tuple[int, StoreError | None]:
         """Go one step towards `wanted` workers; the number that the Deployment may have now.
 
-        :raises StoreError: pods could not be read or marked.
+        And what went wrong with single pods: that holds up no other.
+
+        :raises StoreError: pods could not be read.
         """
-        now = self._monotonic()
+        now, known = self._monotonic(), state.departures
         if state.live.is_rolling and wanted > 0:
             # Old and new pods are of two ReplicaSets, among which Kubernetes divides a scale-down by its own rules.
             await self.keep(state)
-            return state.live.replicas
-        pods = leaving.pods_of(await self._cluster.list_pods(pool.namespace, selector(pool.name)))
-        crew = state.crew.fresh(now)
-        _compare(state, pods, now)
+            return state.live.replicas, None
+        pods = await self._pods(state)
+        crew = {} if known.mute is not None else state.crew.reachable(now)
         settle = self._settings.mark_settle_seconds
         plan = leaving.plan(
             pods,
             crew,
             self._holding(state),
             wanted,
-            await self._idle(state, pods, crew),
-            settled={name for name, at in state.marked.items() if now - at >= settle},
-            may_go=now - state.unmarked_at >= settle,
-            all_may_go=why in WRITTEN,
+            await self._may_go(state, pods, crew, why),
+            settled={name for name, at in known.marked.items() if now - at >= settle},
+            may_go=now - known.unmarked_at >= settle,
         )
-        state.leaving = plan.busy
+        known.busy = plan.busy
         await self._ask(state, crew, plan.drain, plan.resume)
-        await self._mark(state, plan.unmark, marked=False)
-        await self._mark(state, plan.mark, marked=True)
-        for name in plan.going:  # they are not to be asked, told or marked anything more
-            state.marked.pop(name, None)
-            state.orders.pop(name, None)
-        return min(plan.replicas, state.live.replicas)
-
-    async def _idle(self, state: PoolState, pods: Sequence[Pod], crew: Collection[str]) -> set[str]:
-        """Of the workers that say nothing of themselves, those that hold nothing, as far as that is known."""
-        strangers = {pod.name for pod in pods if pod.ready and pod.name not in crew}
-        if not strangers or not state.crew.heard_all(self._monotonic()):
-            return set()
-        held = await self._line.held(*state.key) or {}
-        return {name for name in strangers if held.get(name) == 0}
+        fault = await self._mark(state, plan.unmark, marked=False)
+        fault = await self._mark(state, plan.mark, marked=True) or fault
+        if plan.replicas < state.live.replicas:
+            known.went(plan.going, now)
+        return min(plan.replicas, state.live.replicas), fault
 
     async def keep(self, state: PoolState) -> None:
         """There are not too many any more: whoever was asked to go goes on.
 
-        :raises StoreError: a mark could not be taken away.
+        :raises StoreError: a mark could not be taken away, or not be looked for.
         """
-        state.leaving = 0
-        if state.orders:
-            await self._ask(state, state.crew.fresh(self._monotonic()), (), tuple(state.orders))
-        await self._mark(state, tuple(state.marked), marked=False)
+        known = state.departures
+        known.busy = 0
+        if not known.tidied and state.live.replicas:
+            await self._pods(state)  # a former operator may have marked some
+            known.tidied = True
+        crew = state.crew.reachable(self._monotonic())
+        drained = {name for name, member in crew.items() if member.doing is Doing.DRAINING}
+        await self._ask(state, crew, (), sorted((drained | known.orders.keys()) - known.going.keys()))
+        fault = await self._mark(state, tuple(known.marked), marked=False)
+        if fault is not None:
+            raise fault
+
+    async def _pods(self, state: PoolState) -> list[Pod]:
+        raw = await self._cluster.list_pods(state.namespace, selector(state.name))
+        pods = leaving.pods_of(raw)
+        state.crew.compare({str(pod["metadata"]["name"]) for pod in raw})
+        return state.departures.compare(pods, self._monotonic())
+
+    async def _may_go(
+        self, state: PoolState, pods: Sequence[Pod], crew: Collection[str], why: ScalingReason
+    ) -> Collection[str]:
+        """Of the workers that say nothing of themselves, those that may go."""
+        now, known = self._monotonic(), state.departures
+        strangers = {pod.name for pod in pods if pod.name not in crew}
+        if not strangers or not state.crew.heard_all(now):
+            return ()
+        if why in WRITTEN and known.mute is None:
+            return strangers - state.crew.spoken  # one that spoke before may be at work, and cut off from us
+        if known.idle is None or now - known.idle[0] >= IDLE_SECONDS:
+            held = await self._line.held(*state.key) or {}
+            known.idle = now, frozenset(name for name, count in held.items() if count == 0)
+        return strangers & known.idle[1]
 
     async def _ask(
         self, state: PoolState, crew: dict[str, Member], drain: Iterable[str], resume: Iterable[str]
     ) -> None:
-        now = self._monotonic()
+        now, known = self._monotonic(), state.departures
+        if known.mute is not None and now - known.mute_at < MUTE_SECONDS:
+            return
+        letters: list[tuple[str, CommandMessage]] = []
         for name in resume:
-            state.orders.pop(name, None)  # whatever it says of that order now counts no more
-        letters = [(name, CommandMessage(Command.RESUME)) for name in resume]
+            ordered = known.orders.pop(name, None)  # whatever it says of that order now counts no more
+            if ordered is not None or now - known.resumed.get(name, -MUTE_SECONDS) >= ASKED_AGAIN_SECONDS:
+                known.resumed[name] = now
+                letters.append((name, CommandMessage(Command.RESUME)))
+        orders = {}
         for name in drain:
-            order = state.orders.get(name)
+            order = known.orders.get(name)
             if order is None or now - order.at >= ASKED_AGAIN_SECONDS:
                 holds = order is not None and now - order.at < HOLDS_SECONDS
                 text = order.text if order is not None and holds else secrets.token_hex(8)
-                state.orders[name] = Order(text, now)
+                orders[name] = Order(text, now)
                 letters.append((name, CommandMessage(Command.DRAIN, text)))
-        known = [(crew[name].address, command) for name, command in letters if name in crew]
+        addressed = [(crew[name].address or "", command.encode()) for name, command in letters if name in crew]
+        if not addressed:
+            return
         try:
-            await self._line.tell([(address, command.encode()) for address, command in known if address])
+            await self._line.tell(addressed)
+        except BrokerForbidden as error:
+            known.mute, known.mute_at = str(error), now
+            logger.warning("pool %s/%s: its workers may not be told anything: %s", *state.key, error)
         except BrokerError as error:
-            logger.warning("pool %s/%s: its workers can't be told anything: %s", *state.key, error)
+            logger.warning("pool %s/%s: its workers can't be told anything now: %s", *state.key, error)
+        else:
+            known.mute = None
+            known.orders |= orders
 
     def _holding(self, state: PoolState) -> dict[str, str]:
         now = self._monotonic()
-        return {name: order.text for name, order in state.orders.items() if now - order.at < HOLDS_SECONDS}
+        return {name: order.text for name, order in state.departures.orders.items() if now - order.at < HOLDS_SECONDS}
 
-    async def _mark(self, state: PoolState, names: Iterable[str], *, marked: bool) -> None:
-        for name in names:
-            annotations = {leaving.DELETION_COST: leaving.MARK if marked else None}
-            try:
-                await self._cluster.annotate_pod(state.namespace, name, annotations)
-            except Gone:
-                state.marked.pop(name, None)
-                continue
+    async def _mark(self, state: PoolState, names: Iterable[str], *, marked: bool) -> StoreError | None:
+        """Mark pods, or take their marks away: all that can be; the first error of those that could not."""
+        places = asyncio.Semaphore(MARKED_AT_ONCE)
+
+        async def one(name: str) -> StoreError | None:
+            async with places:
+                return await self._mark_one(state, name, marked=marked)
+
+        return next((error for error in await asyncio.gather(*map(one, names)) if error is not None), None)
+
+    async def _mark_one(self, state: PoolState, name: str, *, marked: bool) -> StoreError | None:
+        known = state.departures
+        try:
+            await self._cluster.annotate_pod(
+                state.namespace, name, {leaving.DELETION_COST: leaving.MARK if marked else None}
+            )
+        except Gone:
+            known.marked.pop(name, None)
+        except StoreError as error:
+            return error
+        else:
             if marked:
-                state.marked[name] = self._monotonic()
+                known.marked[name] = self._monotonic()
             else:
-                state.marked.pop(name, None)
-                state.unmarked_at = self._monotonic()
-
-
-def _compare(state: PoolState, pods: Sequence[Pod], now: float) -> None:
-    """Forget what was about pods that are gone; learn of marks that another operator made."""
-    names = {pod.name for pod in pods}
-    state.orders = {name: order for name, order in state.orders.items() if name in names}
-    state.marked = {name: at for name, at in state.marked.items() if name in names}
-    for pod in pods:
-        if pod.marked:
-            state.marked.setdefault(pod.name, now)
+                known.marked.pop(name, None)
+                known.unmarked_at = self._monotonic()
+        return None

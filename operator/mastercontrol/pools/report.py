@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import logging
 from collections.abc import Callable
+from typing import Final
 
 from mastercontrol.api.values import format_time
 from mastercontrol.engine.ports import Gone, RawObject, StoreError
@@ -24,6 +25,10 @@ from mastercontrol.pools.settings import PoolSettings
 from mastercontrol.pools.state import PoolState
 
 logger = logging.getLogger(__name__)
+
+REPLACED_MOST: Final = 30
+REPLACED_SECONDS: Final = 600.0
+"""No more pods than that are replaced in so long: where workers die of everything the kubelet's patience is better."""
 
 
 class Reporter:
@@ -105,14 +110,16 @@ class Reporter:
         """Let new pods do the work of those that steps have killed."""
         if state.depth is None or not state.depth.backlog:
             return
-        state.crew.compare([pod["metadata"]["name"] for pod in pods])
-        for name in to_replace(pods, state.crew.spoken):
+        now = self._monotonic()
+        state.replaced = tuple(at for at in state.replaced if now - at < REPLACED_SECONDS)
+        for name in to_replace(pods, state.crew.spoken)[: max(REPLACED_MOST - len(state.replaced), 0)]:
             logger.warning("pool %s/%s: pod %s is replaced: a step seems to kill its worker", *state.key, name)
             try:
                 await self._cluster.delete_pod(state.namespace, name)
             except StoreError as error:
                 logger.warning("pool %s/%s: pod %s can't be replaced: %s", *state.key, name, error)
             else:
+                state.replaced += (now,)
                 metrics.REPLACED.inc()
 
 
@@ -124,7 +131,8 @@ def _view(state: PoolState) -> statuses.View:
         counts=state.live.counts,
         wanted=None if state.live.raw is None else state.live.replicas,
         backlog=None if state.depth is None else state.depth.backlog,
-        leaving=state.leaving,
+        leaving=state.departures.busy,
+        mute=state.departures.mute,
         limit=state.limit,
         last_scale_time=state.last_scale_time,
         unread=None if state.unread is None else f"{state.unread.reason}: {state.unread}",

@@ -9,7 +9,9 @@ from __future__ import annotations
 import datetime as dt
 import logging
 from collections.abc import Callable
+from typing import Final
 
+from mastercontrol.api.names import Reason
 from mastercontrol.api.pool import WorkerPool
 from mastercontrol.api.values import format_time
 from mastercontrol.engine.ports import Broker, Depth
@@ -25,6 +27,9 @@ from mastercontrol.pools.settings import PoolSettings
 from mastercontrol.pools.state import PoolState
 
 logger = logging.getLogger(__name__)
+
+UNKNOWN_SECONDS: Final = 15.0
+"""For so long a depth that is not known leaves a scale-down as it is; then it is undone."""
 
 
 class Scaler:
@@ -58,15 +63,30 @@ class Scaler:
 
         :raises StoreError: it could not be set.
         """
+        state.reserved = 0
         await self._decide(state, pool, None)  # what needs no reading does not wait for one
         if self.reading_due(state, pool) == 0:
             state.depth = await read(self._broker, state, pool)
             state.depth_at = self._monotonic()
-            if not await self._decide(state, pool, state.depth):
+            decided = await self._decide(state, pool, state.depth)
+            if state.depth is not None:
+                state.known_at = state.depth_at
+            if not decided and state.depth is not None:
                 state.target = None
+
+    async def lower(self, state: PoolState, pool: WorkerPool) -> None:
+        """Go one step towards the smaller number that was decided on, if it was.
+
+        :raises StoreError: a pod could not be looked at or marked, or the number not be set.
+        """
         if not _is_seen(state):
             return
-        if state.target is None:
+        if state.depth is None and (state.target is None or state.target[1] is ScalingReason.SHRINK):
+            # What was begun stands still for a while: one answer that is missing is no reason to undo it.
+            if self._monotonic() - state.known_at >= UNKNOWN_SECONDS:
+                state.target = None
+                await self._reducer.keep(state)
+        elif state.target is None:
             await self._reducer.keep(state)
         else:
             await self._lower(state, pool, *state.target)
@@ -74,7 +94,7 @@ class Scaler:
     def initial(self, state: PoolState, pool: WorkerPool) -> int:
         """The number that the Deployment is made with."""
         bounds, outstanding = self._limiter.bounds(state, pool), self._outstanding(pool.namespace, pool.name)
-        number = initial_replicas(bounds.policy, state.depth, outstanding, bounds.ceiling)
+        state.reserved = number = initial_replicas(bounds.policy, state.depth, outstanding, bounds.ceiling)
         state.changes = (Change(self._monotonic(), number),)  # it counts as grown from none
         return number
 
@@ -106,7 +126,7 @@ class Scaler:
             return False
         current, outstanding = state.live.replicas, self._outstanding(pool.namespace, pool.name)
         now, bounds = self._monotonic(), self._limiter.bounds(state, pool)
-        if bounds.presses and state.limit != bounds.limit:
+        if bounds.presses and (state.limit is None or state.limit.reason is not Reason.NAMESPACE_QUOTA):
             self._hurry(pool.namespace)
         state.limit = bounds.limit
         decision = decide_replicas(now, bounds.policy, current, depth, outstanding, state.history, bounds.ceiling)
@@ -127,9 +147,11 @@ class Scaler:
         if target >= state.live.replicas:
             await self._reducer.keep(state)
             return
-        replicas = await self._reducer.reduce(state, pool, target, why)
+        replicas, fault = await self._reducer.reduce(state, target, why)
         if replicas < state.live.replicas:
             await self._set(state, pool, replicas, why)
+        if fault is not None:
+            raise fault
 
     async def _set(self, state: PoolState, pool: WorkerPool, replicas: int, why: ScalingReason) -> None:
         logger.info(
@@ -139,6 +161,7 @@ class Scaler:
             self._outstanding(pool.namespace, pool.name),
         )
         before = state.live.replicas
+        state.reserved = replicas  # others of the namespace count it from here on
         await self._cluster.scale(pool.namespace, child_name(pool.name), replicas)
         now = self._monotonic()
         changes = (*state.changes, Change(now, replicas - before))

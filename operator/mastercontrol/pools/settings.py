@@ -18,7 +18,7 @@ class PoolSettings:
     status_interval_seconds: float = 2.0
     """The least time between two status writes of a pool when nothing but counts changed."""
 
-    mark_settle_seconds: float = 0.5
+    mark_settle_seconds: float = 1.0
     """How long a pod was marked before the number of replicas goes down: what chooses by the mark must have seen it."""
 
     resync_seconds: float = 300.0

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from mastercontrol.api.pool import WorkerPool
 from mastercontrol.engine.ports import Depth, DepthUnknown, RawObject, Readiness
 from mastercontrol.pools.backoff import Backoff, Problem
 from mastercontrol.pools.crew import Crew
+from mastercontrol.pools.departures import Departures
 from mastercontrol.pools.live import LiveDeployment
 from mastercontrol.pools.pace import Change
 from mastercontrol.pools.scaling import History, ScalingReason
@@ -23,14 +23,6 @@ from mastercontrol.pools.settings import PoolSettings
 
 Key = tuple[str, str]
 """Namespace and name of a pool."""
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """To drain: what the worker echoes, and when it was sent last, in seconds of a monotonic clock."""
-
-    text: str
-    at: float
 
 
 class PoolState:
@@ -75,10 +67,10 @@ class PoolState:
         self.limit: Problem | None = None  # what keeps it from having as many as its steps call for
         self.target: tuple[int, ScalingReason] | None = None  # fewer workers than it has, and why
         self.crew = Crew()
-        self.orders: dict[str, Order] = {}  # by worker, the order to drain that it was given
-        self.marked: dict[str, float] = {}  # pods that are marked to go first, and since when
-        self.unmarked_at = -math.inf
-        self.leaving = 0  # workers that are to go and still hold a step
+        self.departures = Departures()
+        self.reserved = 0  # the number that it is about to have
+        self.known_at = -math.inf  # when its depth was known last
+        self.replaced: tuple[float, ...] = ()  # when pods were replaced that steps had killed
         self.status: Mapping[str, Any] = self.seen_status
         self.status_at: float | None = None
         self.last_scale_time: str | None = self.seen_status.get("lastScaleTime")
@@ -90,6 +82,7 @@ class PoolState:
         self.provision = Backoff(self._settings)
         self.budgeting = Backoff(self._settings)
         self.scaling = Backoff(self._settings)
+        self.lowering = Backoff(self._settings)
         self.reporting = Backoff(self._settings)
 
     @property
@@ -105,11 +98,11 @@ class PoolState:
     @property
     def problem(self) -> Problem | None:
         """The first thing that is wrong."""
-        efforts = (self.provision, self.reading, self.scaling, self.budgeting)
+        efforts = (self.provision, self.reading, self.scaling, self.lowering, self.budgeting)
         found = (self.invalid, *(effort.problem for effort in efforts), self.conflict)
         return next((problem for problem in found if problem is not None), None)
 
     def hurry(self) -> None:
         """Something that efforts depend on has changed: make them at once."""
-        for effort in (self.reading, self.provision, self.budgeting, self.scaling, self.reporting):
+        for effort in (self.reading, self.provision, self.budgeting, self.scaling, self.lowering, self.reporting):
             effort.hurry()

@@ -33,6 +33,7 @@ class View:
     wanted: int | None
     backlog: int | None
     leaving: int
+    mute: str | None
     limit: Problem | None
     last_scale_time: str | None
     unread: str | None
@@ -89,7 +90,8 @@ def compare(new: Status, old: Status) -> Change:
 
 def _meaning(status: Status) -> object:
     conditions = status.get("conditions") or ()
-    return status.get("observedGeneration"), [tuple(map(item.get, ("type", "status", "reason"))) for item in conditions]
+    told = [item for item in conditions if item.get("type") != ConditionType.SCALING_LIMITED.value]  # as a count is
+    return status.get("observedGeneration"), [tuple(map(item.get, ("type", "status", "reason"))) for item in told]
 
 
 def _ready(view: View) -> _Condition:
@@ -124,6 +126,8 @@ def _scaling_active(view: View) -> list[_Condition]:
     message = "the number of workers follows the backlog"
     if view.leaving:
         message += f"; {view.leaving} finish their steps before they are stopped"
+    if view.mute is not None:
+        message += f"; only idle workers are stopped, as none can be asked to drain: {view.mute[:_MAX_CHARS]}"
     return [_true(kind, Reason.FOLLOWS_BACKLOG, message), _scaling_limited(view)]
 
 

@@ -17,6 +17,7 @@ from mastercontrol.engine.ports import (
     DepthUnknown,
     Gone,
     RawObject,
+    Rejected,
     StoreError,
     TopologyConflict,
 )
@@ -60,6 +61,7 @@ class Cluster:
         self.statuses: dict[tuple[str, str], dict[str, Any]] = {}
         self.status_writes: list[dict[str, Any]] = []
         self.pods: list[RawObject] = []
+        self.unmarkable: str | None = None
         self.fails: StoreError | None = None
         self.status_fails: StoreError | None = None
         self.pods_fail: StoreError | None = None
@@ -116,6 +118,8 @@ class Cluster:
 
     async def annotate_pod(self, namespace: str, name: str, annotations: dict[str, str | None]) -> None:
         del namespace
+        if name == self.unmarkable:
+            raise Rejected("the webhook says no")
         marked = any(annotations.values())
         await self._call("annotate", f"{'mark' if marked else 'unmark'} {name}")
         for pod in self.pods:
@@ -172,8 +176,9 @@ class Cluster:
 
     def workers(self, replicas: int, ready: int, name: str = "resize") -> None:
         """The Deployment controller reports its pods."""
+        counts = {"replicas": replicas, "updatedReplicas": replicas, "readyReplicas": ready}
         self.edit(
-            lambda raw: raw.update(status={"observedGeneration": 1, "replicas": replicas, "readyReplicas": ready}), name
+            lambda raw: raw.update(status=counts | {"observedGeneration": raw["metadata"].get("generation", 1)}), name
         )
 
     def delete_deployment(self, name: str = "resize", namespace: str = "shop") -> None:

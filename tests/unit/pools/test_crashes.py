@@ -14,7 +14,7 @@ CRASHED = {"waiting": {"reason": "CrashLoopBackOff"}}
 
 
 def pod(name: str, state: dict[str, Any] | None = None, **meta: Any) -> dict[str, Any]:
-    statuses = [{"state": CRASHED if state is None else state}]
+    statuses = [{"name": "worker", "state": CRASHED if state is None else state}]
     return {"metadata": {"name": name, **meta}, "status": {"containerStatuses": statuses}}
 
 
@@ -26,8 +26,9 @@ def test_a_pod_is_replaced_if_it_waits_and_its_worker_was_at_work() -> None:
         pod("no-image", {"waiting": {"reason": "ImagePullBackOff"}}),
         pod("leaves", deletionTimestamp="now"),
         {"metadata": {"name": "new"}},
+        {**pod("sidecar"), "status": {"containerStatuses": [{"name": "proxy", "state": CRASHED}]}},
     ]
-    assert to_replace(pods, {"crashed", "runs", "no-image", "leaves", "new"}) == ["crashed"]
+    assert to_replace(pods, {"crashed", "runs", "no-image", "leaves", "new", "sidecar"}) == ["crashed"]
 
 
 async def crash(world: World, *, heard: bool = True, backlog: int = 1) -> None:

@@ -52,11 +52,13 @@ def test_there_is_room_for_what_the_others_have_not() -> None:
 
 
 @given(st.integers(1, 60), demands)
-def test_shares_use_up_the_quota_and_nobody_gets_more_than_asked_for(quota: int, pools: list[Demand]) -> None:
+def test_shares_use_up_the_quota_and_nobody_gets_more_than_it_wants_or_has(quota: int, pools: list[Demand]) -> None:
     found = shares(quota, pools)
     if found is not None:
-        assert sum(found.values()) == min(quota, sum(one.wanted for one in pools))
-        assert all(0 <= found[one.name] <= one.wanted for one in pools)
+        assert sum(found.values()) == quota
+        assert all(0 <= found[one.name] <= max(one.wanted, one.current) for one in pools)
+        if sum(one.wanted for one in pools) <= quota:
+            assert all(found[one.name] >= one.wanted for one in pools)
 
 
 @given(st.integers(1, 60), demands)

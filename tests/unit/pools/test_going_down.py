@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Any
 
 import pytest
 
-from mastercontrol.engine.ports import BrokerUnavailable, Depth, StoreUnavailable
+from mastercontrol.engine.ports import BrokerForbidden, BrokerUnavailable, Depth, StoreUnavailable
 from mastercontrol.pools.leaving import MARK
-from mastercontrol_worker.presence import PRESENCE_SECONDS, CommandMessage
+from mastercontrol_worker.presence import PRESENCE_SECONDS, CommandMessage, Doing, PresenceMessage
 from unit.pools.world import STEP_SECONDS, World, pool
-from unit.pools.yard import Yard
+from unit.pools.yard import QUEUE, Yard
 
 
 class Site:
     """A pool `resize` whose workers are in a yard. Answers take a quarter of a second, as does the ReplicaSet."""
 
-    def __init__(self, world: World) -> None:
-        self.world, self.yard = world, Yard()
-        self.cut = False
+    def __init__(self, world: World, *, seed: int = 0, lag: int = 0) -> None:
+        self.world, self.yard = world, Yard(seed)
+        self.cut = self.forbidden = False
+        self._told = deque[int | None]([None] * lag)  # what the ReplicaSet will see, each a quarter of a second later
         world.broker.on_letter = self._post
 
     def _post(self, address: str, order: CommandMessage) -> None:
         if self.cut:
             raise BrokerUnavailable("gone")
+        if self.forbidden:
+            raise BrokerForbidden("403 ACCESS_REFUSED")
         self.yard.post(address.removeprefix("to-"), order)
 
     async def begin(self, workers: int, busy: int = 0, seconds: float = 1e6, **spec: Any) -> None:
@@ -40,7 +44,9 @@ class Site:
     async def after(self, seconds: float) -> None:
         cluster = self.world.cluster
         for _ in range(round(seconds / STEP_SECONDS)):
-            self.yard.replicas = cluster.replicas()
+            self._told.append(cluster.replicas())
+            told = self._told.popleft()
+            self.yard.replicas = len(self.yard.workers) if told is None else told
             self.yard.reconcile()
             self.yard.sync()
             self.yard.carry()
@@ -120,11 +126,13 @@ async def test_new_work_lets_those_that_drain_go_on_without_a_write(site: Site) 
     assert site.world.cluster.calls["scale"] == scalings
 
 
-async def test_a_depth_that_is_unknown_meanwhile_lets_all_go_on(site: Site) -> None:
+async def test_a_depth_that_is_unknown_for_long_lets_all_go_on(site: Site) -> None:
     await site.begin(3, busy=3, autoscaling={"scaleDownStabilizationSeconds": 2, "targetBacklog": 3})
     await site.after(10)
     site.world.broker.depths["resize"] = None
-    await site.after(5)
+    await site.after(10)
+    assert len(site.drained) == 2  # one answer that is missing undoes nothing
+    await site.after(10)
     assert site.drained == []
     assert site.world.cluster.replicas() == 3
 
@@ -167,6 +175,91 @@ async def test_workers_that_say_nothing_go_after_a_while_if_the_broker_knows_the
     site.world.broker.consumers = {"w2": 0, "w3": 0}
     await site.after(10)
     assert site.world.cluster.replicas() == 0
+
+
+async def new_operator(site: Site, **spec: Any) -> None:
+    """One that has heard of nobody yet."""
+    site.yard.said.clear()
+    await site.world.stop()
+    site.world.controller = site.world.new_controller()
+    site.world.controller.on_pool(pool(autoscaling={"scaleDownStabilizationSeconds": 2}, **spec))
+    site.world.connect("e1")
+    site.world.start()
+    await site.world.settle()
+
+
+async def test_where_the_user_wrote_the_number_silence_holds_up_nothing_but_who_spoke_is_waited_for(site: Site) -> None:
+    await site.begin(3, busy=1)
+    for worker in site.yard.workers.values():
+        worker.speaks = False
+    await new_operator(site)
+    site.world.controller.on_presence(site.yard.workers["w0"].presence, "to-w0")
+    await site.after(40)
+    await site.world.add(pool(generation=2, maxReplicas=0))
+    await site.after(5)
+    assert sorted(site.yard.workers) == ["w0"]
+
+
+async def test_a_new_operator_ends_nobody_for_a_written_number_before_it_has_heard_of_all(site: Site) -> None:
+    await site.begin(2, busy=2)
+    await new_operator(site, maxReplicas=0, generation=2)
+    await site.after(30)
+    assert len(site.yard.workers) == 2
+    assert site.drained == ["w0", "w1"]
+
+
+@pytest.mark.parametrize("seed", range(12))
+async def test_a_slow_replica_set_ends_those_that_were_meant(world: World, seed: int) -> None:
+    """Turns that come before it has acted take no mark away and choose no other."""
+    site = Site(world, seed=seed, lag=seed % 4)
+    await site.begin(5, busy=4)
+    await site.after(10)
+    assert sorted(site.yard.workers) == ["w0", "w1", "w2", "w3"]
+    assert site.world.journal.count("mark w4") == 1
+    assert not [entry for entry in site.world.journal if entry.startswith("unmark")]
+
+
+async def test_workers_that_a_former_operator_drained_go_on_and_lose_their_marks(site: Site) -> None:
+    await site.begin(3, busy=3)
+    site.yard.workers["w1"].draining = True
+    site.yard.annotate("w2", MARK)
+    site.world.cluster.pods[:] = site.yard.pods()
+    await new_operator(site)
+    for worker in site.yard.workers.values():
+        site.yard.speak(worker)
+    await site.after(3)
+    assert site.drained == []
+    assert [worker.cost for worker in site.yard.workers.values()] == [None] * 3
+
+
+async def test_an_operator_that_may_not_speak_to_workers_ends_idle_ones_and_says_so(site: Site) -> None:
+    await site.begin(3, busy=1)
+    site.forbidden = True
+    site.world.broker.consumers = {"w0": 1, "w1": 0, "w2": 0}
+    await site.after(45)
+    assert sorted(site.yard.workers) == ["w0"]
+    assert "none can be asked to drain: 403" in site.world.condition("ScalingActive")["message"]
+
+
+async def test_a_worker_whose_process_ends_costs_no_turns(site: Site) -> None:
+    await site.begin(3, busy=3, autoscaling={"scaleDownStabilizationSeconds": 2, "targetBacklog": 3})
+    await site.after(5)
+    lists = site.world.cluster.calls["pods"]
+    for _ in range(50):
+        message = PresenceMessage(QUEUE, "w0", Doing.ENDING, 1, 1)
+        site.world.controller.on_presence(message, "to-w0")
+        await site.world.settle()
+    assert site.world.cluster.calls["pods"] == lists
+
+
+async def test_a_pod_that_can_not_be_marked_holds_up_no_growth(site: Site) -> None:
+    await site.begin(4, busy=1)
+    site.world.cluster.unmarkable = "w3"
+    await site.after(10)
+    assert sorted(site.yard.workers) == ["w0", "w3"]
+    site.world.publish(6)
+    await site.world.settle()
+    assert site.world.cluster.replicas() == 7
 
 
 async def test_a_pool_that_is_paused_lets_its_workers_finish(site: Site) -> None:

@@ -86,9 +86,16 @@ def test_a_worker_that_says_nothing_goes_last_and_only_if_the_broker_knows_it_to
     assert planned(pods("b", "c"), {}, 0, idle="bc").replicas == 0
 
 
-def test_where_somebody_wrote_the_number_silence_holds_up_nothing() -> None:
-    assert plan(pods("b", "c"), {}, {}, 0, "", (), all_may_go=True).replicas == 0
-    assert plan(pods("b", "c"), {}, {}, 1, "", (), all_may_go=True) == Plan(2, mark=("b",))
+def test_a_pod_that_is_not_ready_and_speaks_is_at_work_all_the_same() -> None:
+    crew = {"a": busy(), "b": IDLE}
+    found = planned(pods("a", "b", unready="a"), crew, 1)
+    assert found == Plan(2, drain=("b",), busy=1)
+
+
+def test_a_worker_whose_process_ends_is_not_asked_and_goes_when_it_holds_nothing() -> None:
+    ends = Member(Doing.ENDING, 1, "address", 0)
+    assert planned(pods("a"), {"a": ends}, 0) == Plan(1, busy=1)
+    assert planned(pods("a"), {"a": Member(Doing.ENDING, 0, "address", 0)}, 0) == Plan(0, going=("a",))
 
 
 @pytest.mark.parametrize(

@@ -60,3 +60,22 @@ def test_what_is_absent_has_no_pods() -> None:
     assert live.counts == Counts(0, 0)
     assert live.failure() is None
     assert not live.terminating
+
+
+def rolling(generation: int = 2, **status: object) -> bool:
+    live = LiveDeployment()
+    live.observe({"metadata": {"generation": generation}, "spec": {}, "status": status})
+    return live.is_rolling
+
+
+def test_pods_are_being_replaced_until_all_are_of_the_new_template() -> None:
+    assert not rolling(observedGeneration=2, replicas=3, updatedReplicas=3)
+    assert rolling(observedGeneration=2, replicas=4, updatedReplicas=1)
+    assert rolling(observedGeneration=2, replicas=3)  # the API server leaves out a count of 0
+    assert rolling(observedGeneration=1, replicas=3, updatedReplicas=3)  # nobody has looked at the new template
+    assert not rolling()
+
+
+def test_pods_are_no_longer_being_replaced_once_kubernetes_has_given_up() -> None:
+    stuck = [{"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}]
+    assert not rolling(observedGeneration=2, replicas=4, updatedReplicas=1, conditions=stuck)

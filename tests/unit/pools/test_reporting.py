@@ -101,11 +101,12 @@ async def test_workers_that_stay_not_ready_say_why(world: World) -> None:
     await world.add(pool())
     world.publish()
     await world.after(4)
-    assert world.cluster.calls["pods"] == 0  # a start takes its time
+    asked = world.cluster.calls["pods"]
+    assert asked <= 1  # once for marks of a former operator; a start takes its time
     await world.after(6)
     assert world.condition("Ready")["message"] == "0 of 1 workers are ready; ImagePullBackOff: Back-off pulling image"
     await world.after(40)
-    assert world.cluster.calls["pods"] <= 6
+    assert world.cluster.calls["pods"] <= asked + 6
     world.cluster.workers(1, 1)
     await world.after(3)
     assert world.condition("Ready")["message"] == "1 of 1 workers are ready"

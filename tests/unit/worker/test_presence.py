@@ -196,7 +196,7 @@ async def test_a_worker_that_ends_consumes_no_more_whatever_is_asked(attending: 
     await attending.said()
     attending.ends = True
     attending.command(Command.RESUME)
-    assert await attending.said() == ["Draining 0 as ordered"]
+    assert await attending.said() == ["Ending 0 as ordered"]
 
 
 async def test_a_command_that_is_none_is_passed_over(attending: Attending, caplog: pytest.LogCaptureFixture) -> None:

@@ -1,0 +1,69 @@
+"""What one operator knows of the workers of a pool that are to go, between its looks at them.
+
+Only `reducer.py` changes it. Nothing of it must survive: a new operator asks anew, and finds the marks at the pods.
+Times are seconds of a monotonic clock.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from mastercontrol.pools.leaving import Pod
+
+GONE_SECONDS: Final = 30.0
+"""For so long the ReplicaSet may need to end a pod for which the number went down."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """To drain: what the worker echoes, and when it was sent last."""
+
+    text: str
+    at: float
+
+
+@dataclass(slots=True)
+class Departures:
+    """By the name of a pod, unless it says otherwise."""
+
+    orders: dict[str, Order] = field(default_factory=dict)
+    resumed: dict[str, float] = field(default_factory=dict)  # who was asked to go on, and when
+    marked: dict[str, float] = field(default_factory=dict)  # who is marked to go first, and since when
+    unmarked_at: float = -math.inf
+    going: dict[str, float] = field(default_factory=dict)  # for whom the number went down, and when
+    busy: int = 0  # how many are to go and still hold a step
+    mute: str | None = None  # why workers can't be told anything
+    mute_at: float = -math.inf
+    idle: tuple[float, frozenset[str]] | None = None  # when it was looked up who is idle, and who was
+    tidied: bool = False  # whether marks of a former operator were looked for
+
+    def compare(self, pods: Iterable[Pod], now: float) -> list[Pod]:
+        """These pods there are; those of them that are to be thought of.
+
+        Whom the number went down for is the ReplicaSet's now, until it is gone or that takes too long.
+        """
+        here = list(pods)
+        names = {pod.name for pod in here}
+        self.orders = {name: order for name, order in self.orders.items() if name in names}
+        self.resumed = _of(self.resumed, names)
+        self.marked = _of(self.marked, names)
+        self.going = {name: at for name, at in _of(self.going, names).items() if now - at < GONE_SECONDS}
+        left = [pod for pod in here if pod.name not in self.going]
+        for pod in left:
+            if pod.marked:
+                self.marked.setdefault(pod.name, now)
+        return left
+
+    def went(self, names: Iterable[str], now: float) -> None:
+        """The number goes down for these."""
+        for name in names:
+            self.going[name] = now
+            self.marked.pop(name, None)
+            self.orders.pop(name, None)
+
+
+def _of(times: dict[str, float], names: Collection[str]) -> dict[str, float]:
+    return {name: at for name, at in times.items() if name in names}
