@@ -22,6 +22,7 @@ import pika
 from mastercontrol.broker import metrics
 from mastercontrol.broker.confirms import Outcome
 from mastercontrol.broker.consumer import ResultConsumer
+from mastercontrol.broker.deadletters import DeadLetters
 from mastercontrol.broker.declaring import declare
 from mastercontrol.broker.depths import Depths
 from mastercontrol.broker.epoch import EpochQueues, agree
@@ -43,6 +44,7 @@ from mastercontrol.engine.ports import (
     TopologyConflict,
     Unroutable,
 )
+from mastercontrol.pools.deadletters.ports import VisitDead
 from mastercontrol_worker.contract import StepMessage, pool_routing_key
 
 log = logging.getLogger(__name__)
@@ -95,6 +97,7 @@ class RabbitBroker:
         self._management = _management(management_url, address, self._settings)
         self._pools = Pools(address, self._management)
         self._depths = Depths(self._management, self._settings, self._session)
+        self._dead = DeadLetters(self._management, self._pools, self._settings, self._session)
         self._link: _Link | None = None
         self._consumer: ResultConsumer | None = None
         self._heartbeats: HeartbeatConsumer | None = None
@@ -187,6 +190,14 @@ class RabbitBroker:
     async def depths(self) -> dict[Pool, Depth] | None:
         """The depths of all declared pools in one go; those that are not known are left out, None: none is known."""
         return await self._depths.all(tuple(self._pools.limits))
+
+    async def count_dead(self, namespace: str, pool: str) -> int | None:
+        """See `pools.deadletters.ports.DeadLetterBroker`."""
+        return await self._dead.count((namespace, pool))
+
+    async def visit_dead(self, namespace: str, pool: str, visit: VisitDead) -> None:
+        """See `pools.deadletters.ports.DeadLetterBroker`."""
+        await self._dead.visit((namespace, pool), visit)
 
     async def heard_all(self) -> bool:
         """See `engine.ports.Broker`."""

@@ -82,6 +82,12 @@ class Management:
             page += 1
         return found
 
+    async def delivery_limit(self, queue: str) -> int | None:
+        """The delivery limit that is in force at a quorum queue, as of some seconds ago; None: not known yet."""
+        answer = await self._get(f"/queues/{self._vhost}/{quote(queue, safe='')}", {"columns": "delivery_limit"})
+        limit = answer.get("delivery_limit") if isinstance(answer, dict) else None
+        return limit if isinstance(limit, int) and not isinstance(limit, bool) else None
+
     async def ensure_user(self, user: WorkerUser) -> None:
         """Create or correct a user and its permissions on the vhost."""
         name = quote(user.name, safe="")

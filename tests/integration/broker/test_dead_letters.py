@@ -1,0 +1,68 @@
+"""Dead letters where RabbitMQ is not as the operator left it, and as many as their queue keeps."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from contracts.broker import dies, eventually, looked_at, step
+from integration.broker.stage import RealStage
+from mastercontrol.broker.topology import DEAD_LETTERS_KEPT
+from mastercontrol.engine.ports import BrokerUnavailable
+
+QUEUE = "mcp.dead.team.payments"
+
+
+async def test_where_another_policy_limits_deliveries_the_letters_are_counted_and_not_touched(stage: RealStage) -> None:
+    policy = {"pattern": "^mcp[.]dead[.]", "definition": {"delivery-limit": 2}, "priority": 9, "apply-to": "queues"}
+    await stage.admin.call("PUT", f"/policies/{stage.vhost}/somebodys", policy)
+    await dies(stage, 1, 2)
+    for _ in range(10):
+        with pytest.raises(BrokerUnavailable, match="to look at its messages would lose them"):
+            await stage.broker.visit_dead("team", "payments", lambda _: False)
+    assert await stage.broker.count_dead("team", "payments") == 2
+    await stage.admin.call("DELETE", f"/policies/{stage.vhost}/somebodys")
+    assert [letter.message_id for letter in await looked_at(stage)] == [step(1).id, step(2).id]
+
+
+async def test_a_queue_that_is_full_of_dead_letters_is_looked_at_as_a_whole(stage: RealStage) -> None:
+    await stage.broker.declare_pool("team", "payments", 1)
+    numbers = range(1, DEAD_LETTERS_KEPT + 6)
+    await asyncio.gather(*(stage.broker.publish("team", "payments", step(n)) for n in numbers))
+    worker = await stage.worker("team", "payments", prefetch=2000)
+    for _ in numbers:
+        await (await worker.take()).reject()
+
+    async def all_are_dead() -> bool:
+        return await stage.broker.count_dead("team", "payments") == DEAD_LETTERS_KEPT
+
+    await eventually(all_are_dead)
+    for _ in range(3):
+        assert len(await looked_at(stage)) == DEAD_LETTERS_KEPT
+    last = step(numbers[-1]).id
+    await stage.broker.visit_dead("team", "payments", lambda letter: letter.message_id == last)
+    assert len(await looked_at(stage)) == DEAD_LETTERS_KEPT - 1
+
+
+async def test_the_queue_of_dead_letters_is_not_deleted_while_they_are_looked_at(stage: RealStage) -> None:
+    await dies(stage, *range(1, 41))
+    await looked_at(stage)
+    for _ in range(20):
+        look = asyncio.create_task(stage.broker.visit_dead("team", "payments", lambda _: False))
+        await asyncio.sleep(0)
+        await stage.broker.forget_pool("team", "payments")
+        await look
+        await stage.broker.declare_pool("team", "payments", 1)
+    assert len(await looked_at(stage)) == 40
+
+
+async def test_a_look_that_is_broken_off_leaves_every_letter(stage: RealStage) -> None:
+    await dies(stage, *range(1, 41))
+    await looked_at(stage)
+    look = asyncio.create_task(stage.broker.visit_dead("team", "payments", lambda _: False))
+    await asyncio.sleep(0.01)
+    await stage.restart()
+    with pytest.raises(BrokerUnavailable):
+        await look
+    assert len(await looked_at(stage)) == 40
