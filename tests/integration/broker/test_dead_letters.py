@@ -8,6 +8,7 @@ import pytest
 
 from contracts.broker import dies, eventually, looked_at, step
 from integration.broker.stage import RealStage
+from mastercontrol.broker.deadletters import _Messages
 from mastercontrol.broker.topology import DEAD_LETTERS_KEPT
 from mastercontrol.engine.ports import BrokerUnavailable
 
@@ -45,16 +46,31 @@ async def test_a_queue_that_is_full_of_dead_letters_is_looked_at_as_a_whole(stag
     assert len(await looked_at(stage)) == DEAD_LETTERS_KEPT - 1
 
 
-async def test_the_queue_of_dead_letters_is_not_deleted_while_they_are_looked_at(stage: RealStage) -> None:
-    await dies(stage, *range(1, 41))
+async def test_the_queue_of_dead_letters_is_not_deleted_while_all_of_them_are_taken_to_be_looked_at(
+    stage: RealStage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await dies(stage, 1, 2, 3)
+    await stage.workers[0].close()
     await looked_at(stage)
-    for _ in range(20):
-        look = asyncio.create_task(stage.broker.visit_dead("team", "payments", lambda _: False))
-        await asyncio.sleep(0)
-        await stage.broker.forget_pool("team", "payments")
-        await look
-        await stage.broker.declare_pool("team", "payments", 1)
-    assert len(await looked_at(stage)) == 40
+    all_taken, go_on, get = asyncio.Event(), asyncio.Event(), _Messages.get
+
+    async def get_and_wait_at_the_end(messages: _Messages) -> object:
+        got = await get(messages)
+        if got is None:
+            all_taken.set()
+            await go_on.wait()
+        return got
+
+    monkeypatch.setattr(_Messages, "get", get_and_wait_at_the_end)
+    look = asyncio.create_task(stage.broker.visit_dead("team", "payments", lambda _: False))
+    await all_taken.wait()
+    await stage.broker.forget_pool("team", "payments")
+    await asyncio.sleep(1)  # it would be removed by now
+    go_on.set()
+    await look
+    monkeypatch.undo()
+    await stage.broker.declare_pool("team", "payments", 1)
+    assert len(await looked_at(stage)) == 3
 
 
 async def test_a_look_that_is_broken_off_leaves_every_letter(stage: RealStage) -> None:
