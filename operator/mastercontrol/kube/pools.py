@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mastercontrol.api import names
-from mastercontrol.engine.ports import Gone, RawObject, Rejected, StoreUnavailable
+from mastercontrol.engine.ports import Gone, JsonPatch, RawObject, Rejected, StoreUnavailable
 from mastercontrol.kube.client import KubeClient, PatchType
 from mastercontrol.kube.lists import list_all
 from mastercontrol.kube.paths import DEPLOYMENTS, PODS, POOLS, Target, resource_of
@@ -43,6 +43,10 @@ class KubePools:
         """See `PoolCluster.patch_pool_status`."""
         target = Target(POOLS, namespace, name, "status")
         await self._client.patch(target, {"status": status}, PatchType.MERGE)
+
+    async def patch_pool(self, namespace: str, name: str, patch: JsonPatch) -> RawObject:
+        """See `DeadLetterPools.patch_pool`."""
+        return await self._client.patch(Target(POOLS, namespace, name), list(patch), PatchType.JSON)
 
     async def list_pods(self, namespace: str, selector: str) -> list[RawObject]:
         """See `PoolCluster.list_pods`."""

@@ -125,6 +125,10 @@ class MemoryStore:
         """See `JobStore.patch_status`."""
         return await self._write(lambda: self._objects.json_patch(JOB, namespace, name, list(patch), status=True))
 
+    async def patch(self, namespace: str, name: str, patch: JsonPatch) -> RawObject:
+        """See `DeadLetterJobs.patch`."""
+        return await self._write(lambda: self._objects.json_patch(JOB, namespace, name, list(patch)))
+
     async def delete(self, namespace: str, name: str, uid: str) -> None:
         """See `JobStore.delete`."""
         try:
@@ -189,6 +193,10 @@ class MemoryStore:
     async def patch_pool_status(self, namespace: str, name: str, status: dict[str, Any]) -> None:
         """See `PoolCluster.patch_pool_status`."""
         await self.merge_status(POOL, namespace, name, status)
+
+    async def patch_pool(self, namespace: str, name: str, patch: JsonPatch) -> RawObject:
+        """See `DeadLetterPools.patch_pool`."""
+        return await self._write(lambda: self._objects.json_patch(POOL, namespace, name, list(patch)))
 
     async def list_pods(self, namespace: str, selector: str) -> list[RawObject]:
         """See `PoolCluster.list_pods`."""

@@ -26,7 +26,7 @@ from mastercontrol.pools.backoff import Backoff, Problem
 from mastercontrol.pools.deployment import APP_NAME, deployment
 from mastercontrol.pools.ports import PoolCluster
 from mastercontrol.pools.provision import LongestStep, NotYetError, Provisioner
-from mastercontrol.pools.report import Reporter
+from mastercontrol.pools.report import DeadLettersOf, Reporter
 from mastercontrol.pools.scaler import Scaler
 from mastercontrol.pools.settings import PoolSettings
 from mastercontrol.pools.state import Key, PoolState
@@ -53,7 +53,7 @@ class PoolController:
 
     `clock` gives the times in statuses, `monotonic` (seconds) all intervals. `on_workers` is called when the first
     worker of a pool became ready, and when it is known that none is. `on_known(namespace, pool)` is called when what
-    `known` says of a pool changed. Both must not block.
+    `known` says of a pool changed. Both must not block. `dead_letters` says what a pool has of them, if it is known.
     """
 
     def __init__(
@@ -67,6 +67,7 @@ class PoolController:
         longest_step: LongestStep = lambda *_: 0,
         on_workers: OnWorkers = lambda *_, **__: None,
         on_known: Callable[[str, str], None] = lambda *_: None,
+        dead_letters: DeadLettersOf = lambda *_: None,
     ) -> None:
         self._settings = settings or PoolSettings()
         self._broker = broker
@@ -77,7 +78,7 @@ class PoolController:
         self._pools: dict[Key, PoolState] = {}
         self._provisioner = Provisioner(cluster, broker, self._settings, monotonic, outstanding, longest_step)
         self._scaler = Scaler(cluster, broker, self._settings, clock, monotonic, outstanding)
-        self._reporter = Reporter(cluster, self._settings, clock, monotonic)
+        self._reporter = Reporter(cluster, self._settings, clock, monotonic, dead_letters)
         self._queue: WorkQueue[Key] = WorkQueue(self._turn, self._settings.concurrent_pools)
 
     # What others tell.
@@ -126,6 +127,11 @@ class PoolController:
         for state in self._pools.values():
             if state.namespace == namespace:
                 self._queue.add(state.key)
+
+    def report(self, namespace: str, pool: str) -> None:
+        """What others know of a pool has changed, which its status is to show."""
+        if (namespace, pool) in self._pools:
+            self._queue.add((namespace, pool))
 
     def on_connected(self, epoch: str) -> None:
         """The broker is connected (again). In a new epoch all queues and users are made again."""

@@ -14,6 +14,7 @@ from mastercontrol.api.values import format_time
 from mastercontrol.engine.ports import Gone, StoreError
 from mastercontrol.pools import metrics
 from mastercontrol.pools import status as statuses
+from mastercontrol.pools.deadletters.state import Known
 from mastercontrol.pools.deployment import child_name, selector
 from mastercontrol.pools.pods import why_not_ready
 from mastercontrol.pools.ports import PoolCluster
@@ -22,6 +23,9 @@ from mastercontrol.pools.settings import PoolSettings
 from mastercontrol.pools.state import PoolState
 
 logger = logging.getLogger(__name__)
+
+DeadLettersOf = Callable[[str, str], Known | None]
+"""What is known of the dead letters of a pool, by namespace and name."""
 
 
 class Reporter:
@@ -33,11 +37,13 @@ class Reporter:
         settings: PoolSettings,
         clock: Callable[[], dt.datetime],
         monotonic: Callable[[], float],
+        dead_letters: DeadLettersOf,
     ) -> None:
         self._cluster = cluster
         self._settings = settings
         self._clock = clock
         self._monotonic = monotonic
+        self._dead_letters = dead_letters
 
     async def diagnose(self, state: PoolState) -> float | None:
         """Look why workers are not ready, if they are not for some time; seconds until it is to be called again."""
@@ -63,7 +69,7 @@ class Reporter:
 
         :raises StoreError: it could not be written.
         """
-        view = _view(state)
+        view = _view(state, self._dead_letters(*state.key))
         metrics.show(metrics.WORKERS, *state.key, view.wanted)
         metrics.show(metrics.BACKLOG, *state.key, view.backlog)
         new = statuses.build(view, state.status, format_time(self._clock()))
@@ -92,7 +98,7 @@ class Reporter:
             return None
 
 
-def _view(state: PoolState) -> statuses.View:
+def _view(state: PoolState, dead_letters: Known | None) -> statuses.View:
     return statuses.View(
         generation=state.generation,
         selector=selector(state.name),
@@ -100,6 +106,8 @@ def _view(state: PoolState) -> statuses.View:
         counts=state.live.counts,
         wanted=None if state.live.raw is None else state.live.replicas,
         backlog=None if state.depth is None else state.depth.backlog,
+        busy=None if state.depth is None else state.depth.unacknowledged,
+        dead_letters=dead_letters,
         last_scale_time=state.last_scale_time,
         problem=state.problem,
         trouble=state.trouble,

@@ -9,6 +9,7 @@ from typing import Any
 
 from mastercontrol.api.names import ConditionType, Reason
 from mastercontrol.pools.backoff import Problem
+from mastercontrol.pools.deadletters.state import Known
 from mastercontrol.pools.live import Counts
 from mastercontrol.pools.scaling import ScalingPolicy
 
@@ -25,6 +26,8 @@ class View:
     counts: Counts
     wanted: int | None
     backlog: int | None
+    busy: int | None
+    dead_letters: Known | None
     last_scale_time: str | None
     problem: Problem | None
     trouble: str | None
@@ -59,10 +62,18 @@ def build(view: View, old: Status, now: str) -> dict[str, Any]:
         "readyReplicas": view.counts.ready,
         "wantedReplicas": view.wanted,
         "backlog": view.backlog,
+        "busy": view.busy,
+        **_dead_letters(view.dead_letters),
         "selector": view.selector,
         "lastScaleTime": view.last_scale_time,
         "conditions": [_as_json(item, view.generation, before.get(item.type.value), now) for item in conditions],
     }
+
+
+def _dead_letters(known: Known | None) -> dict[str, Any]:
+    """None of either where it is not known, and no empty list: most pools have none for ever."""
+    newest = None if known is None else known.newest
+    return {"deadLetters": None if known is None else known.count, "newestDeadLetters": list(newest or ()) or None}
 
 
 def compare(new: Status, old: Status) -> Change:

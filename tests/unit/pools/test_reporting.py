@@ -19,6 +19,7 @@ async def test_the_status_of_a_pool_at_rest(world: World) -> None:
         "readyReplicas": 0,
         "wantedReplicas": 0,
         "backlog": 0,
+        "busy": 0,
         "selector": "mastercontrol.dev/pool=resize",
     }
     assert [(item["type"], item["status"]) for item in conditions] == [("Ready", "True"), ("ScalingActive", "True")]
