@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from mastercontrol.api.values import format_time
-from mastercontrol.engine.inbox import DEATH_REASON
+from mastercontrol.engine.inbox import DEATH_REASON, NAME_CHARS
 from mastercontrol.pools.deadletters.ports import DeadMessage
 from mastercontrol_worker.contract import (
     DELIVERY_LIMIT,
@@ -69,7 +69,8 @@ def as_status(letter: Letter) -> dict[str, Any]:
     """One entry of `status.newestDeadLetters`."""
     shown: dict[str, Any] = {"id": letter.id[:ID_CHARS] or None}
     if letter.job is not None:
-        shown |= {"job": letter.job.name, "step": letter.step, "attempt": letter.attempt}
+        names = {"job": letter.job.name[:NAME_CHARS], "step": letter.step[:NAME_CHARS]}
+        shown |= {**names, "attempt": letter.attempt}
     shown |= {"reason": letter.code, "message": letter.why[:500]}
     shown["time"] = None if letter.died is None else format_time(letter.died)
     return {name: value for name, value in shown.items() if value is not None}
