@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import textwrap
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from integration.operator.conftest import GROUP, World
+from integration.operator.conftest import BIN, GROUP, World
 
 HANDLERS = """
 import os
@@ -90,7 +91,8 @@ class Person:
 
         def shown() -> bool:
             status = self.pool()["status"]
-            return status.get("deadLetters") == letters == len(status.get("newestDeadLetters", ()))
+            counts: tuple[object, object] = status.get("deadLetters"), len(status.get("newestDeadLetters", ()))
+            return counts == (letters, letters)
 
         self.world.wait(f"{letters} dead letters", WAIT, shown)
         found: list[dict[str, Any]] = self.pool()["status"].get("newestDeadLetters", [])
@@ -108,6 +110,11 @@ class Person:
     @property
     def executed(self) -> int:
         return len(Path(self.world.folder / "done.txt").read_text().split())
+
+    def types(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """`mastercontrol dlq`, in this namespace."""
+        command = [str(BIN / "mastercontrol"), "dlq", *words, "-n", self.world.namespace]
+        return subprocess.run(command, env=self.world.environ, capture_output=True, text=True, timeout=120, check=False)
 
 
 @pytest.fixture
@@ -201,3 +208,41 @@ def test_an_operator_that_dies_while_it_redrives_leaves_nothing_half_done(person
     statuses = person.world.statuses()
     assert [statuses[name]["operationsTaken"] for name in names] == [1] * 8, "each was retried once"
     assert person.executed == 8 * (LIMIT + 2)
+
+
+def test_the_command_lists_redrives_and_discards(person: Person) -> None:
+    person.submits("a", "b")
+    person.lets_workers_die("a", "b")
+    by_job = {letter["job"]: letter["id"] for letter in person.sees(2)}
+    listed = person.types("list", "one")
+    assert listed.returncode == 0, listed.stderr
+    head, *rows = listed.stdout.splitlines()
+    assert head.split() == ["POOL", "ID", "JOB", "STEP", "ATTEMPT", "TIME", "WHY"]
+    assert {tuple(row.split()[:5]) for row in rows} == {("one", by_job[job], job, "one", "1") for job in ("a", "b")}
+    assert person.types("list").stdout == listed.stdout, "the other pools have none"
+
+    person.mends()
+    redriven = person.types("redrive", "one", by_job["a"], "no:1:1")
+    assert redriven.returncode == 1, "not all was done"
+    assert redriven.stdout == f"redriven: {by_job['a']}\n"
+    assert redriven.stderr == "mastercontrol: not redriven: no:1:1: there is no such dead letter\n"
+    person.world.kubectl("wait", "mcpjob", "a", "--for=condition=Complete", "--timeout=50s")
+
+    discarded = person.types("discard", "one", "--all")
+    assert (discarded.returncode, discarded.stdout) == (0, f"discarded: {by_job['b']}\n"), discarded.stderr
+    assert person.sees(0) == []
+    assert person.world.statuses()["b"]["phase"] == "Failed", "its job stays as it is"
+    nothing = person.types("redrive", "one", "--all")
+    assert (nothing.returncode, nothing.stdout) == (0, "redriven: none, as there are no dead letters\n")
+
+
+def test_the_command_says_when_nobody_answers(person: Person) -> None:
+    person.operator.kill()
+    silent = person.types("discard", "one", "--all", "--timeout", "1")
+    assert (silent.returncode, silent.stdout) == (1, "")
+    assert silent.stderr == (
+        "mastercontrol: no answer in 1 s: does an operator lead? What was asked for stands, and is done when one does\n"
+    )
+    unknown = person.types("list", "nobody")
+    assert unknown.returncode == 1
+    assert "there is no WorkerPool 'nobody'" in unknown.stderr
