@@ -182,9 +182,7 @@ def _dlq_ask(args: argparse.Namespace) -> int:
     if bool(args.ids) == args.all:
         return _wrong("write the ids of dead letters, or --all")
     if any("," in one or one.strip() in {"", "all"} for one in args.ids):
-        return _wrong(
-            "write dispatch ids as `mastercontrol dlq list` shows them, with spaces between, or --all"
-        )
+        return _wrong("write dispatch ids as `mastercontrol dlq list` shows them, with spaces between, or --all")
     logs.configure("error", "text")
     try:
         said, all_done = command.ask(command.Verb[args.verb], args.pool, args.namespace, args.ids, args.timeout)

@@ -100,9 +100,7 @@ class _Request:
         if not isinstance(answer, dict):
             raise CannotAnswer(f"the annotation {ANNOTATION_HANDLED} is none of the operator's: {said[:80]}")
         if answer.get("asked") != verb.name.lower():
-            raise CannotAnswer(
-                "another request came right after it; the Events of the WorkerPool say what was done"
-            )
+            raise CannotAnswer("another request came right after it; the Events of the WorkerPool say what was done")
         return answer
 
     async def _without(self, verb: Verb) -> RawObject:

@@ -194,6 +194,10 @@ class MemoryStore:
         """See `PoolCluster.patch_pool_status`."""
         await self.merge_status(POOL, namespace, name, status)
 
+    async def read_pool(self, namespace: str, name: str) -> RawObject | None:
+        """See `DeadLetterPools.read_pool`."""
+        return await self.get(POOL, namespace, name)
+
     async def patch_pool(self, namespace: str, name: str, patch: JsonPatch) -> RawObject:
         """See `DeadLetterPools.patch_pool`."""
         return await self._write(lambda: self._objects.json_patch(POOL, namespace, name, list(patch)))

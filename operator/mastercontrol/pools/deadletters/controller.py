@@ -248,12 +248,13 @@ class DeadLetterController:
         if not request.is_through:
             return JOB_PAUSE_SECONDS
         raw = await self._requests.answer(state, request)
-        state.request = None
-        if raw is not None:
-            self.on_pool(raw)
-        elif state.ask == ask:
-            state.ask = None  # the watch will show what it says now
-        return REST_SECONDS
+        if raw is None:
+            state.ask = state.request = None
+            return REST_SECONDS
+        if asked(raw) != ask:  # else the patch was refused for something else
+            state.request = None
+        self.on_pool(raw)
+        return JOB_PAUSE_SECONDS
 
     def _forget(self, key: Key) -> None:
         self._states.pop(key, None)

@@ -68,6 +68,13 @@ class DeadLetterJobs(Protocol):
 class DeadLetterPools(Protocol):
     """The API server, as far as the WorkerPools of dead letters go."""
 
+    async def read_pool(self, namespace: str, name: str) -> RawObject | None:
+        """The newest object; None when there is none.
+
+        :raises StoreUnavailable: no answer.
+        """
+        ...
+
     async def patch_pool(self, namespace: str, name: str, patch: JsonPatch) -> RawObject:
         """Apply one JSON Patch to a WorkerPool but for its status; the object as it is after it.
 

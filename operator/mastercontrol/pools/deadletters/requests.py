@@ -84,13 +84,13 @@ class Requests:
         return True
 
     async def answer(self, state: LettersState, request: Request) -> RawObject | None:
-        """Take the annotation away if it still asks for that; the WorkerPool as it is then, None where it does not."""
+        """Take the annotation away if it still asks for that; the WorkerPool as it is then, None: it is gone."""
         patch = answer_patch(request.ask, request.answer, state.uid, format_time(self._clock()))
         try:
             return await self._pools.patch_pool(*state.key, patch)
         except (Refused, Gone):
-            logger.info("pool %s/%s: %s was changed while it was done", *state.key, request.ask.verb.value)
-            return None
+            logger.info("pool %s/%s: it was changed while %s was done", *state.key, request.ask.verb.value)
+            return await self._pools.read_pool(*state.key)
 
     async def _redrive(self, request: Request) -> None:
         """One look at each job that is to be retried. Those that are through leave `request.jobs`."""
