@@ -36,6 +36,17 @@ async def test_a_dead_letter_is_shown_within_a_second_of_its_copy_and_told_once(
     assert world.outside.visits <= 2, "nothing has changed since"
 
 
+async def test_a_letter_that_comes_seconds_after_its_copy_is_shown_all_the_same(world: World) -> None:
+    await world.after(10)
+    world.controller.died({"x-first-death-queue": "mcp.pool.shop.payments"})
+    await world.after(3)
+    assert world.known() == (0, [])
+    world.broker._on_delivery = lambda delivery: delivery.ack()  # no copy comes with it
+    await world.dies("a")
+    await world.after(4)
+    assert world.known() == (1, ["a"])
+
+
 async def test_letters_that_come_one_after_the_other_are_read_every_few_seconds_only(world: World) -> None:
     for number in range(40):
         await world.dies(f"j{number}")
@@ -79,6 +90,7 @@ async def test_what_the_status_shows_already_is_not_told_again_by_the_next_leade
     await world.leads()
     await world.after(10)
     assert [text.split()[5] for _, _, text in world.records.warnings] == ["a,", "b,"]
+    assert "more" not in world.records.warnings[1][2]
     assert sample() == 2
 
 
