@@ -89,8 +89,8 @@ class DeadLetters:
         if limit is None or limit < DEAD_DELIVERY_LIMIT:
             raise BrokerUnavailable(
                 f"the delivery limit of {queue} is {'not known' if limit is None else limit}, not "
-                f"{DEAD_DELIVERY_LIMIT}: to look at its messages would lose them. Just now its policy was written, or "
-                "another policy comes before it"
+                f"{DEAD_DELIVERY_LIMIT}: to look at its messages would lose them. Its policy was written just now, or "
+                "another policy comes before it, or RabbitMQ keeps no statistics"
             )
 
 

@@ -82,3 +82,11 @@ async def test_a_look_that_is_broken_off_leaves_every_letter(stage: RealStage) -
     with pytest.raises(BrokerUnavailable):
         await look
     assert len(await looked_at(stage)) == 40
+
+
+async def test_letters_without_any_limit_are_looked_at_too(stage: RealStage) -> None:
+    policy = {"pattern": "^mcp[.]dead[.]", "definition": {"delivery-limit": -1}, "priority": 9, "apply-to": "queues"}
+    await stage.admin.call("PUT", f"/policies/{stage.vhost}/somebodys", policy)
+    await dies(stage, 1, 2)
+    for _ in range(25):
+        assert {letter.message_id for letter in await looked_at(stage)} == {step(1).id, step(2).id}
