@@ -8,6 +8,7 @@ So nothing is got from a queue before the broker says that the limit of `topolog
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Final
 
@@ -29,6 +30,8 @@ from mastercontrol.pools.deadletters.ports import DeadMessage, VisitDead
 
 VISIT_SECONDS: Final = 60.0
 """For all of one visit: a thousand letters of the largest size over a slow network."""
+OWN_SECONDS: Final = 15.0
+"""So long the broker's counters may still show what was in hand in the last visit; they are some seconds old."""
 RETURN_SECONDS: Final = 5.0
 """Until the broker counts what was returned as ready again; it takes some milliseconds."""
 RETURN_PAUSE_SECONDS: Final = 0.02
@@ -46,6 +49,7 @@ class DeadLetters:
         self._pools = pools
         self._settings = settings
         self._current = current
+        self._visited: dict[Pool, tuple[Session, float]] = {}
 
     async def count(self, pool: Pool) -> int | None:
         """How many there are; None: not known, or being looked at just now."""
@@ -70,9 +74,11 @@ class DeadLetters:
         try:
             async with asyncio.timeout(VISIT_SECONDS):
                 await self._require_limit(session, queue)
+                await self._require_rest(session, pool)
                 async with session.scratch() as channel:
                     left = await _go_through(channel, queue, visit)
                 await _returned(session, queue, left)
+            self._visited[pool] = (session, time.monotonic())
         except TimeoutError:
             raise BrokerUnavailable(f"{queue} could not be looked at in {VISIT_SECONDS:g} s") from None
         finally:
@@ -92,6 +98,18 @@ class DeadLetters:
                 f"{DEAD_DELIVERY_LIMIT}: to look at its messages would lose them. Its policy was written just now, or "
                 "another policy comes before it, or RabbitMQ keeps no statistics"
             )
+
+    async def _require_rest(self, session: Session, pool: Pool) -> None:
+        """Nobody else has some of its messages in hand: they would seem to be gone."""
+        queue, (last, ended) = dead_pool_queue(*pool), self._visited.get(pool, (None, 0.0))
+        if last is session and time.monotonic() - ended < OWN_SECONDS:
+            return  # it was so then, and what the broker says may be of that visit
+        try:
+            held = (await self._management.totals(queue)).unacknowledged
+        except ManagementError as error:
+            raise BrokerUnavailable(f"it is not known whether anybody looks at {queue}: {error}") from error
+        if held:
+            raise BrokerUnavailable(f"{held} messages of {queue} are in hand elsewhere: did an operator just die?")
 
 
 async def _go_through(channel: Channel, queue: str, visit: VisitDead) -> int:

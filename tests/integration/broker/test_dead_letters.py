@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from pika.adapters.blocking_connection import BlockingConnection
 
 from contracts.broker import dies, eventually, looked_at, step
-from integration.broker.stage import RealStage
+from integration.broker.stage import RealStage, open_blocking
 from mastercontrol.broker.deadletters import _Messages
 from mastercontrol.broker.topology import DEAD_LETTERS_KEPT
 from mastercontrol.engine.ports import BrokerUnavailable
@@ -90,3 +91,30 @@ async def test_letters_without_any_limit_are_looked_at_too(stage: RealStage) -> 
     await dies(stage, 1, 2)
     for _ in range(25):
         assert {letter.message_id for letter in await looked_at(stage)} == {step(1).id, step(2).id}
+
+
+async def test_letters_that_a_dead_operator_still_holds_are_waited_for_and_not_taken_for_gone(stage: RealStage) -> None:
+    await dies(stage, 1, 2)
+    await looked_at(stage)
+
+    def take() -> BlockingConnection:
+        connection = open_blocking(stage.url)
+        channel = connection.channel()
+        assert channel.basic_get(QUEUE)[0] is not None
+        return connection
+
+    connection = await asyncio.to_thread(take)
+
+    async def refused() -> bool:
+        stage.broker._dead._visited.clear()  # as in the process that leads next
+        try:
+            await stage.broker.visit_dead("team", "payments", lambda _: False)
+        except BrokerUnavailable as error:
+            return "in hand elsewhere" in str(error)
+        return False
+
+    try:
+        await eventually(refused, "a refusal, once the broker's counters show it")
+    finally:
+        await asyncio.to_thread(connection.close)
+    assert {letter.message_id for letter in await looked_at(stage)} == {step(1).id, step(2).id}

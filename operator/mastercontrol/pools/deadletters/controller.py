@@ -4,7 +4,7 @@
 a dead letter comes to the operator, `run` as long as this process leads. The pools' reporter asks `known` for what to
 show, and is called back through `on_change`.
 
-It promises that a pool without dead letters costs one question in some minutes; that letters are read only when one
+It promises that a pool without dead letters costs one question a minute; that letters are read only when one
 came, their number changed, or a user asked; and that a request may be begun anew at any moment: what was done is found
 to be done. Redriving is an operation on the Job, see `redrive`.
 """
@@ -46,9 +46,7 @@ READ_SECONDS: Final = 5.0
 READ_SHARE: Final = 20.0
 """Reading takes at most one of so many seconds: a thousand large letters are many bytes."""
 LOOK_SECONDS: Final = 60.0
-"""Between two looks at the count of a pool that has letters: somebody may have purged them."""
-REST_SECONDS: Final = 300.0
-"""The same for a pool without any."""
+"""Between two looks at the count of a pool where nothing happens: somebody may have purged its letters."""
 JOB_PAUSE_SECONDS: Final = 0.3
 """Between two looks at jobs that are being retried."""
 RETRY_SECONDS: Final = 0.5
@@ -202,7 +200,7 @@ class DeadLetterController:
             if wait > 0:
                 return wait
             await self._read(state)
-        return READ_SECONDS if soon else LOOK_SECONDS if count else REST_SECONDS
+        return READ_SECONDS if soon else LOOK_SECONDS
 
     def _reading_due(self, state: LettersState) -> float:
         if state.read_at is None:
@@ -250,7 +248,7 @@ class DeadLetterController:
         raw = await self._requests.answer(state, request)
         if raw is None:
             state.ask = state.request = None
-            return REST_SECONDS
+            return LOOK_SECONDS
         if asked(raw) != ask:  # else the patch was refused for something else
             state.request = None
         self.on_pool(raw)
