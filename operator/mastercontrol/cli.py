@@ -65,7 +65,28 @@ def _parser() -> argparse.ArgumentParser:
     diagram.add_argument("--format", choices=("mermaid", "svg"), help="default: svg for -o FILE.svg, else mermaid")
     diagram.add_argument("-o", "--output", type=Path, metavar="FILE", help="write to a file instead of to the terminal")
     diagram.set_defaults(command=_diagram)
+    _add_dlq(commands.add_parser("dlq", help="list, redrive or discard the dead letters of pools"))
     return parser
+
+
+def _add_dlq(dlq: argparse.ArgumentParser) -> None:
+    verbs = dlq.add_subparsers(required=True, metavar="VERB")
+    show = verbs.add_parser("list", help="show the newest dead letters of each pool")
+    show.add_argument("pool", nargs="?", metavar="POOL", help="of this pool alone")
+    show.set_defaults(command=_dlq_list)
+    redrive = verbs.add_parser("redrive", help="retry the jobs of dead letters where they failed")
+    redrive.set_defaults(command=_dlq_ask, verb="REDRIVE")
+    discard = verbs.add_parser("discard", help="remove dead letters; their jobs stay as they are")
+    discard.set_defaults(command=_dlq_ask, verb="DISCARD")
+    for verb in (redrive, discard):
+        verb.add_argument("pool", metavar="POOL")
+        verb.add_argument("ids", nargs="*", metavar="ID", help="dispatch id, as `list` shows it")
+        verb.add_argument("--all", action="store_true", help="all that the pool has, also those that are not shown")
+        verb.add_argument(
+            "--timeout", type=float, default=90.0, metavar="SECONDS", help="wait so long; default: %(default)g"
+        )
+    for verb in (show, redrive, discard):
+        verb.add_argument("-n", "--namespace", default="default", help="where in the cluster; default: %(default)s")
 
 
 def _run(_: argparse.Namespace) -> int:
@@ -139,6 +160,44 @@ def _diagram(args: argparse.Namespace) -> int:
         _wrong(str(error))
         return error.status
     for note in subject.notes:
+        print(f"mastercontrol: {note}", file=sys.stderr)  # noqa: T201  # not in what is piped on
+    return 0
+
+
+def _dlq_list(args: argparse.Namespace) -> int:
+    from mastercontrol.dlq import command  # noqa: PLC0415  # as above
+
+    logs.configure("error", "text")
+    try:
+        found = command.show(args.pool, args.namespace)
+    except command.CannotAnswer as error:
+        _wrong(str(error))
+        return error.status
+    return _print(found.table, found.notes)
+
+
+def _dlq_ask(args: argparse.Namespace) -> int:
+    from mastercontrol.dlq import command  # noqa: PLC0415  # as above
+
+    if bool(args.ids) == args.all:
+        return _wrong("write the ids of dead letters, or --all")
+    if any("," in one or one.strip() in {"", "all"} for one in args.ids):
+        return _wrong("write dispatch ids as `mastercontrol dlq list` shows them, with spaces between, or --all")
+    logs.configure("error", "text")
+    try:
+        said, all_done = command.ask(command.Verb[args.verb], args.pool, args.namespace, args.ids, args.timeout)
+    except command.CannotAnswer as error:
+        _wrong(str(error))
+        return error.status
+    _print(said.table, said.notes)
+    return 0 if all_done else 1
+
+
+def _print(text: str, notes: Sequence[str]) -> int:
+    """What was asked for to standard output, what is to be said beside it to standard error."""
+    if text:
+        print(text)  # noqa: T201  # this is what it is run for
+    for note in notes:
         print(f"mastercontrol: {note}", file=sys.stderr)  # noqa: T201  # not in what is piped on
     return 0
 

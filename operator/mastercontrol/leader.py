@@ -30,6 +30,7 @@ from mastercontrol.kube.pools import KubePools
 from mastercontrol.kube.schedules import KubeSchedules
 from mastercontrol.kube.workflows import KubeWorkflows
 from mastercontrol.pools.controller import PoolController
+from mastercontrol.pools.deadletters.controller import DeadLetterController
 from mastercontrol.schedules.controller import ScheduleController
 from mastercontrol.settings import Settings
 from mastercontrol_worker.contract import MalformedMessage, parse_pool_queue
@@ -52,6 +53,21 @@ class Warnings:
 
     def warn(self, regarding: RawObject, reason: str, note: str) -> None:
         """See `Reporter.warn`."""
+        self._recorder.emit(regarding, EventType.WARNING, reason, note, "Run")
+
+
+class DeadLetterRecords:
+    """Hands on what is said of dead letters, as Kubernetes Events."""
+
+    def __init__(self, recorder: EventRecorder) -> None:
+        self._recorder = recorder
+
+    def note(self, regarding: RawObject, reason: str, note: str) -> None:
+        """See `Records.note`."""
+        self._recorder.record(regarding, reason, note, "Answer")
+
+    def warn(self, regarding: RawObject, reason: str, note: str) -> None:
+        """See `Records.warn`."""
         self._recorder.emit(regarding, EventType.WARNING, reason, note, "Run")
 
 
@@ -131,6 +147,13 @@ class Leader:
             limits=settings.limits,
         )
         self.engine = Engine(outside, concurrent_turns=settings.concurrent_turns, watched=settings.watched, leads=leads)
+        self.dead_letters = DeadLetterController(
+            self.broker,
+            self.jobs,
+            self.kube_pools,
+            DeadLetterRecords(self.recorder),
+            on_change=self._dead_letters_changed,
+        )
         self.pools = PoolController(
             self.kube_pools,
             self.broker,
@@ -140,6 +163,7 @@ class Leader:
             longest_step=self.definitions.longest_step,
             on_workers=self.engine.look_at_pool,
             on_known=self._pool_known,
+            dead_letters=self.dead_letters.known,
         )
         directory.controller = self.pools
         self.schedules = ScheduleController(self.kube_schedules, warnings, utc_now)
@@ -161,6 +185,7 @@ class Leader:
             async with asyncio.TaskGroup() as group:
                 background = [
                     group.create_task(self.pools.run(), name="pools"),
+                    group.create_task(self.dead_letters.run(), name="dead letters"),
                     group.create_task(self.schedules.run(), name="schedules"),
                     group.create_task(self.acceptance.run(), name="workflows"),
                     group.create_task(self.sweeper.run(), name="sweeper"),
@@ -177,7 +202,7 @@ class Leader:
 
     async def _list(self) -> None:
         for raw in await self._in_namespaces(self.kube_pools.list_pools):
-            self.pools.on_pool(raw)
+            self.pool(raw, deleted=False)
         for raw in await self._in_namespaces(self.workflows.list_workflows):
             self.workflow(raw, deleted=False)
         # Before any job moves: a run that ends and is deleted at once must be seen, or it would be made again.
@@ -189,7 +214,9 @@ class Leader:
         # The sweep is also when the others are compared: all may have vanished in a gap of the watch.
         pools_before, workflows_before = self.pools.uids(), self.definitions.uids()
         schedules_before = self.schedules.known()
-        self.pools.retain(map(_key, await self._in_namespaces(self.kube_pools.list_pools)), pools_before)
+        pools = [_key(raw) for raw in await self._in_namespaces(self.kube_pools.list_pools)]
+        self.pools.retain(pools, pools_before)
+        self.dead_letters.retain(pools, pools_before)
         workflows = await self._in_namespaces(self.workflows.list_workflows)
         self.definitions.retain(map(_key, workflows), workflows_before)
         self.acceptance.look_at_namespace(None)
@@ -205,6 +232,7 @@ class Leader:
         return [raw for namespace in sorted(self.settings.watched) for raw in await list_(namespace)]
 
     def _deliver(self, delivery: Delivery) -> None:
+        self.dead_letters.died(delivery.headers)
         self.engine.deliver(delivery)
 
     def _hear(self, message_id: str | None, body: bytes) -> None:
@@ -227,8 +255,12 @@ class Leader:
         self.engine.look_at_namespace(namespace)
         self.acceptance.look_at_namespace(namespace)
 
+    def _dead_letters_changed(self, namespace: str, pool: str) -> None:
+        self.pools.report(namespace, pool)
+
     def _connected(self, epoch: str) -> None:
         self.pools.on_connected(epoch)
+        self.dead_letters.on_connected(epoch)
         self.engine.connected(epoch)
 
     # -- handlers.Sink
@@ -255,6 +287,7 @@ class Leader:
     def pool(self, raw: RawObject, *, deleted: bool) -> None:
         """A watch saw a WorkerPool."""
         self.pools.on_pool(raw, deleted=deleted)
+        self.dead_letters.on_pool(raw, deleted=deleted)
 
     def schedule(self, raw: RawObject, *, deleted: bool) -> None:
         """A watch saw a Schedule."""

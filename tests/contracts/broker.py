@@ -7,6 +7,7 @@ other is a fault of the other.
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from typing import Protocol
 import pytest
 
 from mastercontrol.engine.ports import Broker, BrokerUnavailable, Delivery, Depth, DepthUnknown, Unroutable
+from mastercontrol.pools.deadletters.ports import DeadMessage, VisitDead
 from mastercontrol_worker.contract import JobRef, StepMessage, dispatch_id, pool_queue
 
 DEADLINE_SECONDS = 30.0
@@ -29,6 +31,8 @@ class RunningBroker(Broker, Protocol):
     async def start(self) -> None: ...
     async def close(self) -> None: ...
     async def depths(self) -> dict[Pool, Depth] | None: ...
+    async def count_dead(self, namespace: str, pool: str) -> int | None: ...
+    async def visit_dead(self, namespace: str, pool: str, visit: VisitDead) -> None: ...
 
 
 class Step(Protocol):
@@ -160,6 +164,40 @@ async def gone(stage: Stage, namespace: str, pool: str) -> None:
         return not await stage.queue_exists(namespace, pool)
 
     await eventually(is_gone, "the queue is gone")
+
+
+async def dies(stage: Stage, *numbers: int) -> None:
+    """Steps that a worker refuses, one after the other."""
+    await stage.broker.declare_pool("team", "payments", LIMIT)
+    worker = await stage.worker("team", "payments")
+    for number in numbers:
+        await stage.broker.publish("team", "payments", step(number))
+        await (await worker.take()).reject()
+
+    async def all_are_dead() -> bool:
+        return await stage.broker.count_dead("team", "payments") == len(numbers)
+
+    await eventually(all_are_dead, "the dead letters")
+
+
+async def looked_at(stage: Stage) -> list[DeadMessage]:
+    """The dead letters of the pool, once they may be looked at."""
+    found: list[DeadMessage] = []
+
+    def visit(letter: DeadMessage) -> bool:
+        found.append(letter)
+        return False
+
+    async def look() -> bool:
+        try:
+            await stage.broker.visit_dead("team", "payments", visit)
+        except BrokerUnavailable:
+            assert found == []  # nothing is taken before it is known to be safe
+            return False
+        return True
+
+    await eventually(look, "a look at the dead letters")
+    return found
 
 
 def step(number: int = 1, name: str = "charge", **headers: str) -> StepMessage:
@@ -392,6 +430,46 @@ class BrokerContract:
         await (await (await stage.worker("team", "payments")).take()).reject()
         await delivered(stage.seen, 1)
         assert stage.seen.deliveries[0].headers["x-first-death-reason"] == "rejected"
+
+    async def test_dead_letters_are_looked_at_fifty_times_and_none_is_lost(self, stage: Stage) -> None:
+        await dies(stage, 1, 2, 3)
+        for _ in range(50):
+            assert [letter.message_id for letter in await looked_at(stage)] == [step(n).id for n in (1, 2, 3)]
+            assert await stage.broker.count_dead("team", "payments") == 3
+        assert await stage.dead_letters("team", "payments") == [step(n).id for n in (1, 2, 3)]
+
+    async def test_a_dead_letter_is_the_step_as_it_was_with_when_and_why_it_died(self, stage: Stage) -> None:
+        before = dt.datetime.now(dt.UTC).replace(microsecond=0)
+        await dies(stage, 1)
+        (letter,) = await looked_at(stage)
+        assert (letter.message_id, letter.body) == (step().id, step().encode())
+        assert letter.headers["x-first-death-reason"] == "rejected"
+        assert before <= letter.headers["x-death"][0]["time"] <= dt.datetime.now(dt.UTC)
+
+    async def test_one_dead_letter_is_taken_out_and_the_others_stay_in_their_order(self, stage: Stage) -> None:
+        await dies(stage, 1, 2, 3, 4)
+        await looked_at(stage)
+        await stage.broker.visit_dead("team", "payments", lambda letter: letter.message_id == step(2).id)
+        assert [letter.message_id for letter in await looked_at(stage)] == [step(n).id for n in (1, 3, 4)]
+        await stage.restart()
+        assert [letter.message_id for letter in await looked_at(stage)] == [step(n).id for n in (1, 3, 4)]
+        await stage.broker.visit_dead("team", "payments", lambda _: True)
+        assert await looked_at(stage) == []
+        assert await stage.broker.count_dead("team", "payments") == 0
+        assert await stage.dead_letters("team", "payments") == []
+
+    async def test_dead_letters_of_a_pool_that_is_not_there_or_without_a_connection_are_unknown(
+        self, stage: Stage
+    ) -> None:
+        assert await stage.broker.count_dead("team", "nobody") is None
+        with pytest.raises(BrokerUnavailable):
+            await stage.broker.visit_dead("team", "nobody", lambda _: False)
+        await stage.broker.declare_pool("team", "payments", LIMIT)
+        assert await stage.broker.count_dead("team", "payments") == 0
+        await stage.broker.close()
+        assert await stage.broker.count_dead("team", "payments") is None
+        with pytest.raises(BrokerUnavailable):
+            await stage.broker.visit_dead("team", "payments", lambda _: False)
 
     async def test_the_delivery_limit_of_a_pool_may_be_raised_and_lowered(self, stage: Stage) -> None:
         worker: Worker | None = None

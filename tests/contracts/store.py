@@ -18,6 +18,7 @@ from mastercontrol.engine.ports import (
     EpochStore,
     Gone,
     JobStore,
+    JsonPatch,
     RawObject,
     Refused,
     Rejected,
@@ -27,15 +28,18 @@ from mastercontrol.pools.ports import PoolCluster
 
 
 class Jobs(JobStore, Protocol):
-    """A JobStore with its list."""
+    """A JobStore with its list, and the patch of a spec."""
 
     async def list_jobs(self, namespace: str | None) -> list[RawObject]: ...
+    async def patch(self, namespace: str, name: str, patch: JsonPatch) -> RawObject: ...
 
 
 class Pools(PoolCluster, Protocol):
-    """A PoolCluster with its list."""
+    """A PoolCluster with its list, and the patch of annotations."""
 
     async def list_pools(self, namespace: str | None) -> list[RawObject]: ...
+    async def read_pool(self, namespace: str, name: str) -> RawObject | None: ...
+    async def patch_pool(self, namespace: str, name: str, patch: JsonPatch) -> RawObject: ...
 
 
 class Workflows(Protocol):
@@ -172,6 +176,31 @@ class JobStoreContract:
     async def test_a_job_that_the_store_will_never_take_is_rejected(self, cluster: Cluster) -> None:
         with pytest.raises(Rejected):
             await cluster.jobs.create(job(cluster.namespace, "large", input="x" * 2_000_000))
+
+    async def test_an_operation_is_added_to_a_job_as_it_was_read_and_to_no_later_one(self, cluster: Cluster) -> None:
+        made = await cluster.jobs.patch_status(cluster.namespace, "order-1", begin(await cluster.job(operations=[])))
+        patch = [
+            {"op": "test", "path": "/metadata/uid", "value": made["metadata"]["uid"]},
+            {"op": "test", "path": "/metadata/resourceVersion", "value": made["metadata"]["resourceVersion"]},
+            {"op": "add", "path": "/spec/operations", "value": [{"type": "Retry", "reason": "it works again"}]},
+        ]
+        after = await cluster.jobs.patch(cluster.namespace, "order-1", patch)
+        assert after["spec"]["operations"] == [{"type": "Retry", "reason": "it works again"}]
+        assert after["metadata"]["generation"] == made["metadata"]["generation"] + 1
+        assert after["status"] == {"sequence": 1}
+        with pytest.raises(Refused):
+            await cluster.jobs.patch(cluster.namespace, "order-1", patch)
+        with pytest.raises(Gone):
+            await cluster.jobs.patch(cluster.namespace, "nobody", patch)
+
+    async def test_a_patch_of_a_job_leaves_its_status_alone(self, cluster: Cluster) -> None:
+        await cluster.jobs.patch_status(cluster.namespace, "order-1", begin(await cluster.job()))
+        await cluster.jobs.patch(
+            cluster.namespace, "order-1", [{"op": "add", "path": "/status", "value": {"sequence": 9}}]
+        )
+        found = await cluster.jobs.read(cluster.namespace, "order-1")
+        assert found is not None
+        assert found["status"] == {"sequence": 1}
 
     async def test_a_status_that_comes_with_a_new_job_is_dropped(self, cluster: Cluster) -> None:
         forged = job(cluster.namespace, "forged") | {"status": {"sequence": 7, "phase": "Succeeded"}}
@@ -480,6 +509,27 @@ class PoolClusterContract:
         assert (await cluster.pools.apply(secret))["data"] == {"url": "eA=="}
         with pytest.raises(Rejected):
             await cluster.pools.apply(secret | {"kind": "CronJob", "apiVersion": "batch/v1"})
+
+    async def test_an_annotation_is_taken_away_only_while_it_says_what_was_read(self, cluster: Cluster) -> None:
+        made = await cluster.create(pool(cluster.namespace, "inventory"))
+        made = await cluster.edit(made, {"metadata": {"annotations": {names.ANNOTATION_REDRIVE: "all"}}})
+        path = "/metadata/annotations/mastercontrol.dev~1redrive"
+        with pytest.raises(Refused):
+            await cluster.pools.patch_pool(
+                cluster.namespace,
+                "inventory",
+                [{"op": "test", "path": path, "value": "another"}, {"op": "remove", "path": path}],
+            )
+        assert await cluster.pools.read_pool(cluster.namespace, "inventory") == made
+        taken = [{"op": "test", "path": path, "value": "all"}, {"op": "remove", "path": path}]
+        after = await cluster.pools.patch_pool(cluster.namespace, "inventory", taken)
+        assert names.ANNOTATION_REDRIVE not in (after["metadata"].get("annotations") or {})
+        assert after["spec"] == made["spec"]
+        with pytest.raises(Refused):
+            await cluster.pools.patch_pool(cluster.namespace, "inventory", taken)
+        with pytest.raises(Gone):
+            await cluster.pools.patch_pool(cluster.namespace, "nobody", taken)
+        assert await cluster.pools.read_pool(cluster.namespace, "nobody") is None
 
     async def test_the_status_of_a_pool_is_merged(self, cluster: Cluster) -> None:
         await cluster.create(pool(cluster.namespace, "inventory"))

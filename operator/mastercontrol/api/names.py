@@ -31,6 +31,9 @@ ANNOTATION_APPLIED: Final = f"{GROUP}/applied"  # on a Deployment of a pool: dig
 ANNOTATION_CREDENTIALS: Final = f"{GROUP}/credentials"  # on its pods: digest of the AMQP URL that they start with
 ANNOTATION_SCHEDULED: Final = f"{GROUP}/scheduled-timestamp"  # on a Job of a Schedule: the time of its run
 ANNOTATION_DISPATCH: Final = f"{GROUP}/dispatch"  # on a child Job: the dispatch id of its parent that it answers
+ANNOTATION_REDRIVE: Final = f"{GROUP}/redrive"  # on a WorkerPool: ids of dead letters whose jobs are to be retried
+ANNOTATION_DISCARD: Final = f"{GROUP}/discard"  # on a WorkerPool: ids of dead letters to be removed
+ANNOTATION_HANDLED: Final = f"{GROUP}/dead-letters-handled"  # on a WorkerPool: what became of the last of these two
 ANNOTATION_DEPTH: Final = f"{GROUP}/depth"  # on a child Job: how many Jobs are above it
 
 LABEL_PARENT: Final = f"{GROUP}/parent"  # on a child Job: the name of its parent
@@ -121,6 +124,12 @@ class Reason(StrEnum):
     RESTARTED = "Restarted"
     SKIPPED = "Skipped"
     OPERATION_REFUSED = "OperationRefused"
+    # Of the dead letters of a pool.
+    DEAD_LETTER = "DeadLetter"
+    REDRIVEN = "Redriven"
+    DISCARDED = "Discarded"
+    REDRIVE_REFUSED = "RedriveRefused"
+    DISCARD_REFUSED = "DiscardRefused"
     # Of a Workflow's limit on jobs at once.
     CONCURRENCY_LIMIT = "ConcurrencyLimit"
     REPLACED = "Replaced"

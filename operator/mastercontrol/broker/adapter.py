@@ -22,6 +22,7 @@ import pika
 from mastercontrol.broker import commands, metrics
 from mastercontrol.broker.confirms import Outcome
 from mastercontrol.broker.consumer import ResultConsumer
+from mastercontrol.broker.deadletters import DeadLetters
 from mastercontrol.broker.declaring import declare
 from mastercontrol.broker.depths import Depths
 from mastercontrol.broker.epoch import EpochQueues, agree
@@ -44,6 +45,7 @@ from mastercontrol.engine.ports import (
     TopologyConflict,
     Unroutable,
 )
+from mastercontrol.pools.deadletters.ports import VisitDead
 from mastercontrol_worker.contract import StepMessage, pool_queue, pool_routing_key
 
 log = logging.getLogger(__name__)
@@ -100,6 +102,7 @@ class RabbitBroker:
         self._management = _management(management_url, address, self._settings)
         self._pools = Pools(address, self._management)
         self._depths = Depths(self._management, self._settings, self._session)
+        self._dead = DeadLetters(self._management, self._pools, self._settings, self._session)
         self._link: _Link | None = None
         self._consumer: ResultConsumer | None = None
         self._heartbeats: HeartbeatConsumer | None = None
@@ -201,6 +204,14 @@ class RabbitBroker:
             metrics.MANAGEMENT_FAILURES.labels("consumers").inc()
             log.warning("it is not known what the workers of %s/%s hold: %s", namespace, pool, error)
             return None
+
+    async def count_dead(self, namespace: str, pool: str) -> int | None:
+        """See `pools.deadletters.ports.DeadLetterBroker`."""
+        return await self._dead.count((namespace, pool))
+
+    async def visit_dead(self, namespace: str, pool: str, visit: VisitDead) -> None:
+        """See `pools.deadletters.ports.DeadLetterBroker`."""
+        await self._dead.visit((namespace, pool), visit)
 
     async def heard_all(self) -> bool:
         """See `engine.ports.Broker`."""

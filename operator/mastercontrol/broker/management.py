@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote
@@ -103,6 +104,17 @@ class Management:
             if where.get("name") == queue and isinstance(count, int):
                 found[tag] = count
         return found
+
+    async def delivery_limit(self, queue: str) -> float | None:
+        """The delivery limit that is in force at a quorum queue, as of some seconds ago; infinite where there is none.
+
+        It is of the statistics database, as nothing else has it. None: not known (yet).
+        """
+        answer = await self._get(f"/queues/{self._vhost}/{quote(queue, safe='')}", {"columns": "delivery_limit"})
+        limit = answer.get("delivery_limit") if isinstance(answer, dict) else None
+        if limit == "unlimited":
+            return math.inf
+        return limit if isinstance(limit, int) and not isinstance(limit, bool) else None
 
     async def ensure_user(self, user: WorkerUser) -> None:
         """Create or correct a user and its permissions on the vhost."""

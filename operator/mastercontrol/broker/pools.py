@@ -19,8 +19,10 @@ from mastercontrol.broker.management import Management, ManagementError
 from mastercontrol.broker.session import ChannelClosed, Session
 from mastercontrol.broker.topology import (
     DEAD_EXCHANGE,
+    DEAD_POLICY,
     Binding,
     PoolLimits,
+    dead_policy,
     dead_pool_queue,
     for_pool,
     pool_policy,
@@ -45,10 +47,13 @@ class Pools:
         self.limits: dict[Pool, PoolLimits] = {}
         self.conflicts: dict[str, str] = {}
         """What exists with other arguments, by name, with the broker's own words."""
+        self.reading: set[Pool] = set()
+        """Those whose dead letters are being looked at: meanwhile their queue seems to be empty."""
         self._address = address
         self._management = management
         self._workers: set[Pool] = set()
         self._policies_done: dict[Pool, PoolLimits] = {}
+        self._dead_policy_done = False
         self._users_done: set[Pool] = set()
         self._leaving: set[Pool] = set()
         self._declaring: dict[Pool, asyncio.Task[tuple[Conflict, ...]]] = {}
@@ -70,6 +75,7 @@ class Pools:
     def begin(self) -> None:
         """A new connection: nothing is known to be done."""
         self._policies_done.clear()
+        self._dead_policy_done = False
         self._users_done.clear()
         self.conflicts.clear()
         self._due.set()
@@ -106,6 +112,15 @@ class Pools:
         await self._manage("policy", self._management.ensure_policy(pool_queue(*pool), policy))
         self._policies_done[pool] = limits
 
+    async def ensure_dead_policy(self) -> None:
+        """Write the policy of all dead letters, unless this connection has.
+
+        :raises BrokerUnavailable: it could not be done now; it is due.
+        """
+        if not self._dead_policy_done:
+            await self._manage("policy", self._management.ensure_policy(DEAD_POLICY, dead_policy()))
+            self._dead_policy_done = True
+
     async def ensure_worker(self, pool: Pool) -> str:
         """Make sure of the workers' user, unless this connection has; its AMQP URL.
 
@@ -135,6 +150,7 @@ class Pools:
     async def _write_due(self, session: Session) -> None:
         """Write policies and users that this connection has not written yet."""
         try:
+            await self.ensure_dead_policy()
             for pool in tuple(self.limits):
                 await self.ensure_policy(pool, session)
             for pool in tuple(self._workers):
@@ -149,6 +165,8 @@ class Pools:
         it has forgotten the pool.
         """
         queue, dead = pool_queue(*pool), dead_pool_queue(*pool)
+        if pool in self.reading:
+            return
         try:
             states = await inspect(session, (queue, dead))
             state = states.get(queue)
@@ -157,6 +175,8 @@ class Pools:
                 if state.ready or state.consumers or held or pool not in self._leaving:
                     return
                 await delete_queue(session, queue)
+            if pool in self.reading:
+                return
             if dead in states and not states[dead].ready:
                 await delete_queue(session, dead)
             await unbind(session, Binding(DEAD_EXCHANGE, RESULTS_QUEUE, pool_routing_key(*pool)))

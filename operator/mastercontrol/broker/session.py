@@ -52,7 +52,7 @@ class Channel:
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self.require_open()
         method(callback=lambda frame: _settle(answer, frame), **arguments)
-        return await self._answer(answer)
+        return await self.answered(answer)
 
     def close(self) -> None:
         """Close it, if it is not closed, without waiting for the broker."""
@@ -61,9 +61,10 @@ class Channel:
 
     async def opened(self, opening: asyncio.Future[PikaChannel]) -> None:
         """Wait until the broker opened it."""
-        await self._answer(opening)
+        await self.answered(opening)
 
-    async def _answer(self, answer: asyncio.Future[Any]) -> Any:
+    async def answered(self, answer: asyncio.Future[Any]) -> Any:
+        """Wait for what is set by a callback of `raw`, or for the end of the channel."""
         await asyncio.wait((answer, self.ended), return_when=asyncio.FIRST_COMPLETED)
         if answer.done():
             return answer.result()

@@ -32,6 +32,11 @@ HEARTBEATS_KEPT: Final = 10_000
 DEAD_LETTERS_KEPT: Final = 1000
 """Messages that a dead-letter queue keeps for people to look at; the oldest are dropped beyond it."""
 
+DEAD_POLICY: Final = "mcp.dead"
+DEAD_DELIVERY_LIMIT: Final = 1_000_000_000
+"""Readings that a dead letter stands. RabbitMQ 4 drops a message after 20 returns where no policy says otherwise, and
+-1 would put what is returned to the end of its queue."""
+
 POLICY_PRIORITY: Final = 1
 """Over a catch-all policy of priority 0. Who wants another limit sets a policy of a higher priority."""
 
@@ -147,6 +152,12 @@ def pool_policy(namespace: str, pool: str, limits: PoolLimits, version: Version)
         definition["consumer-timeout"] = limits.consumer_timeout_seconds * 1000
     pattern = f"^{re.escape(pool_queue(namespace, pool))}$"
     return {"pattern": pattern, "definition": definition, "priority": POLICY_PRIORITY, "apply-to": "queues"}
+
+
+def dead_policy() -> dict[str, Any]:
+    """The body of the policy, named DEAD_POLICY, that lets all dead letters be looked at without being lost."""
+    definition = {"delivery-limit": DEAD_DELIVERY_LIMIT}
+    return {"pattern": r"^mcp\.dead\.", "definition": definition, "priority": POLICY_PRIORITY, "apply-to": "queues"}
 
 
 def parse_version(text: str) -> Version:

@@ -97,15 +97,26 @@ class EventRecorder:
         :param note: what happened, for people; cut to 1024 bytes.
         :param action: what was done or tried, one CamelCase word.
         """
+        reason, note = reason[:_WORD_CHARS], _cut(note)
+        series = _Series(note, 0) if self._closed else self._due(_key(regarding, reason), note)
+        if series is None:
+            EVENTS.labels("aggregated").inc()
+            return
+        self._put(_Emission(regarding, type, reason, note, action[:_WORD_CHARS], _now(), series))
+
+    def record(self, regarding: RawObject, reason: str, note: str, action: str) -> None:
+        """Report what was done because somebody asked for it: each is written, none is a repeat of another one."""
+        reason, note = reason[:_WORD_CHARS], _cut(note)
+        series = _Series(note, 0, count=1)
+        self._put(_Emission(regarding, EventType.NORMAL, reason, note, action[:_WORD_CHARS], _now(), series))
+
+    def _put(self, emission: _Emission) -> None:
+        regarding, reason = emission.regarding, emission.reason
         if self._closed:
             self._drop(regarding, reason, "the recorder is closed")
             return
-        reason, action, note = reason[:_WORD_CHARS], action[:_WORD_CHARS], _cut(note)
-        if (series := self._due(_key(regarding, reason), note)) is None:
-            EVENTS.labels("aggregated").inc()
-            return
         try:
-            self._queue.put_nowait(_Emission(regarding, type, reason, note, action, _now(), series))
+            self._queue.put_nowait(emission)
         except asyncio.QueueFull:
             self._drop(regarding, reason, "too many wait to be written")
 

@@ -28,6 +28,10 @@ class KubeJobStore:
         """See `JobStore.patch_status`."""
         return await self._client.patch(Target(JOBS, namespace, name, "status"), list(patch), PatchType.JSON)
 
+    async def patch(self, namespace: str, name: str, patch: JsonPatch) -> RawObject:
+        """See `DeadLetterJobs.patch`."""
+        return await self._client.patch(Target(JOBS, namespace, name), list(patch), PatchType.JSON)
+
     async def delete(self, namespace: str, name: str, uid: str) -> None:
         """See `JobStore.delete`."""
         options = {"preconditions": {"uid": uid}, "propagationPolicy": "Background"}

@@ -6,7 +6,7 @@ import contextlib
 from typing import Any
 
 from mastercontrol.api import names
-from mastercontrol.engine.ports import Gone, RawObject, Refused, Rejected, StoreUnavailable
+from mastercontrol.engine.ports import Gone, JsonPatch, RawObject, Refused, Rejected, StoreUnavailable
 from mastercontrol.kube.client import KubeClient, PatchType
 from mastercontrol.kube.lists import list_all
 from mastercontrol.kube.paths import BUDGETS, DEPLOYMENTS, PODS, POOLS, Target, resource_of
@@ -65,6 +65,10 @@ class KubePools:
             found = await self.read_budget(namespace, name)
             if found is not None and found["metadata"]["uid"] == uid:
                 raise StoreUnavailable(str(error)) from error
+
+    async def patch_pool(self, namespace: str, name: str, patch: JsonPatch) -> RawObject:
+        """See `DeadLetterPools.patch_pool`."""
+        return await self._client.patch(Target(POOLS, namespace, name), list(patch), PatchType.JSON)
 
     async def list_pods(self, namespace: str, selector: str) -> list[RawObject]:
         """See `PoolCluster.list_pods`."""

@@ -28,6 +28,7 @@ from mastercontrol.engine.ports import (
 from mastercontrol.memory.broker_data import BrokerData, Faults, Pool, PublishFault
 from mastercontrol.memory.deliveries import ResultDelivery, StepDelivery, WorkerConsumer
 from mastercontrol.memory.queues import Consumer, Message, Queue
+from mastercontrol.pools.deadletters.ports import DeadMessage, VisitDead
 from mastercontrol_worker.contract import StepMessage
 
 
@@ -139,6 +140,25 @@ class MemoryBroker:
             with contextlib.suppress(DepthUnknown):  # then it is left out
                 found[pool] = await self.depth(*pool)
         return found
+
+    async def count_dead(self, namespace: str, pool: str) -> int | None:
+        """See `pools.deadletters.ports.DeadLetterBroker`."""
+        await asyncio.sleep(0)
+        if self._results is None or (namespace, pool) not in self._data.pools:
+            return None
+        return len(self._data.dead.get((namespace, pool), ()))
+
+    async def visit_dead(self, namespace: str, pool: str, visit: VisitDead) -> None:
+        """See `pools.deadletters.ports.DeadLetterBroker`."""
+        await asyncio.sleep(0)
+        self._require_connection()
+        if (namespace, pool) not in self._data.pools:
+            raise BrokerUnavailable(f"there is no queue for pool {namespace}/{pool}")
+        letters = self._data.dead.get((namespace, pool))
+        if letters is not None:
+            stay = [one for one in letters if not visit(DeadMessage(one.message_id, one.body, one.headers))]
+            letters.clear()
+            letters.extend(stay)
 
     async def heard_all(self) -> bool:
         """See `engine.ports.Broker`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -54,7 +55,9 @@ class BrokerData:
 
     def _bury(self, pool: Pool, message: Message, reason: str) -> None:
         """A dead letter, and a copy of it for the operator, with the headers that RabbitMQ gives it."""
+        now = dt.datetime.now(dt.UTC).replace(microsecond=0)
         death = {
+            "x-death": [{"reason": reason, "queue": pool_queue(*pool), "time": now, "count": 1}],
             "x-first-death-exchange": STEPS_EXCHANGE,
             "x-first-death-queue": pool_queue(*pool),
             "x-first-death-reason": reason,

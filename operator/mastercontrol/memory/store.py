@@ -126,6 +126,10 @@ class MemoryStore:
         """See `JobStore.patch_status`."""
         return await self._write(lambda: self._objects.json_patch(JOB, namespace, name, list(patch), status=True))
 
+    async def patch(self, namespace: str, name: str, patch: JsonPatch) -> RawObject:
+        """See `DeadLetterJobs.patch`."""
+        return await self._write(lambda: self._objects.json_patch(JOB, namespace, name, list(patch)))
+
     async def delete(self, namespace: str, name: str, uid: str) -> None:
         """See `JobStore.delete`."""
         try:
@@ -207,6 +211,14 @@ class MemoryStore:
         """See `PoolCluster.delete_budget`."""
         with contextlib.suppress(Gone, Refused):
             await self.remove(BUDGET, namespace, name, uid)
+
+    async def read_pool(self, namespace: str, name: str) -> RawObject | None:
+        """See `DeadLetterPools.read_pool`."""
+        return await self.get(POOL, namespace, name)
+
+    async def patch_pool(self, namespace: str, name: str, patch: JsonPatch) -> RawObject:
+        """See `DeadLetterPools.patch_pool`."""
+        return await self._write(lambda: self._objects.json_patch(POOL, namespace, name, list(patch)))
 
     async def list_pods(self, namespace: str, selector: str) -> list[RawObject]:
         """See `PoolCluster.list_pods`."""

@@ -29,7 +29,7 @@ from mastercontrol.pools.limiter import Limiter
 from mastercontrol.pools.ports import PoolCluster, WorkerLine
 from mastercontrol.pools.provision import LongestStep, NotYetError, Provisioner
 from mastercontrol.pools.reducer import Reducer
-from mastercontrol.pools.report import Reporter
+from mastercontrol.pools.report import DeadLettersOf, Reporter
 from mastercontrol.pools.scaler import Scaler
 from mastercontrol.pools.settings import PoolSettings
 from mastercontrol.pools.state import Key, PoolState
@@ -58,7 +58,7 @@ class PoolController:
 
     `clock` gives the times in statuses, `monotonic` (seconds) all intervals. `on_workers` is called when the first
     worker of a pool became ready, and when it is known that none is. `on_known(namespace, pool)` is called when what
-    `known` says of a pool changed. Both must not block.
+    `known` says of a pool changed. Both must not block. `dead_letters` says what a pool has of them, if it is known.
     """
 
     def __init__(
@@ -73,6 +73,7 @@ class PoolController:
         longest_step: LongestStep = lambda *_: 0,
         on_workers: OnWorkers = lambda *_, **__: None,
         on_known: Callable[[str, str], None] = lambda *_: None,
+        dead_letters: DeadLettersOf = lambda *_: None,
     ) -> None:
         self._settings = settings or PoolSettings()
         self._broker = broker
@@ -87,7 +88,7 @@ class PoolController:
         self._scaler = Scaler(cluster, broker, self._settings, *times, outstanding, reducer, limiter, self._hurry)
         self._provisioner = Provisioner(cluster, broker, self._settings, monotonic, self._scaler.initial, longest_step)
         self._budgets = BudgetKeeper(cluster)
-        self._reporter = Reporter(cluster, self._settings, clock, monotonic)
+        self._reporter = Reporter(cluster, self._settings, clock, monotonic, dead_letters)
         self._queue: WorkQueue[Key] = WorkQueue(self._turn, self._settings.concurrent_pools)
 
     # What others tell.
@@ -135,6 +136,11 @@ class PoolController:
     def on_workflow(self, namespace: str) -> None:
         """A Workflow was added or changed: the steps of this namespace's pools may take longer now."""
         self._hurry(namespace)
+
+    def report(self, namespace: str, pool: str) -> None:
+        """What others know of a pool has changed, which its status is to show."""
+        if (namespace, pool) in self._pools:
+            self._queue.add((namespace, pool))
 
     def on_connected(self, epoch: str) -> None:
         """The broker is connected (again). In a new epoch all queues and users are made again."""

@@ -13,6 +13,7 @@ WANTED = Gauge(
     "mcp_pool_wanted_workers", "Workers that a pool's backlog calls for, within its bounds.", ["namespace", "pool"]
 )
 BACKLOG = Gauge("mcp_pool_backlog", "Steps of a pool that are not done yet.", ["namespace", "pool"])
+DEAD_LETTERS = Gauge("mcp_pool_dead_letters", "Steps of a pool that nobody could do.", ["namespace", "pool"])
 SCALINGS = Counter("mcp_pool_scalings_total", "Changes of a pool's number of workers, by why.", ["reason"])
 REPLACED = Counter("mcp_pool_pods_replaced_total", "Pods that were replaced because steps killed their worker.")
 FAILURES = Counter("mcp_pool_failures_total", "Efforts for a pool that failed and are made again.", ["reason"])

@@ -16,6 +16,7 @@ from mastercontrol.engine.ports import Gone, RawObject, StoreError
 from mastercontrol.pools import metrics
 from mastercontrol.pools import status as statuses
 from mastercontrol.pools.crashes import to_replace
+from mastercontrol.pools.deadletters.state import Known
 from mastercontrol.pools.deployment import child_name, selector
 from mastercontrol.pools.pods import why_not_ready
 from mastercontrol.pools.ports import PoolCluster
@@ -30,6 +31,9 @@ REPLACED_MOST: Final = 30
 REPLACED_SECONDS: Final = 600.0
 """No more pods than that are replaced in so long: where workers die of everything the kubelet's patience is better."""
 
+DeadLettersOf = Callable[[str, str], Known | None]
+"""What is known of the dead letters of a pool, by namespace and name."""
+
 
 class Reporter:
     """One for all pools; what it knows of a pool is in its PoolState."""
@@ -40,11 +44,13 @@ class Reporter:
         settings: PoolSettings,
         clock: Callable[[], dt.datetime],
         monotonic: Callable[[], float],
+        dead_letters: DeadLettersOf,
     ) -> None:
         self._cluster = cluster
         self._settings = settings
         self._clock = clock
         self._monotonic = monotonic
+        self._dead_letters = dead_letters
 
     async def diagnose(self, state: PoolState) -> float | None:
         """Look why workers are not ready, if they are not for some time; seconds until it is to be called again."""
@@ -74,7 +80,7 @@ class Reporter:
 
         :raises StoreError: it could not be written.
         """
-        view = _view(state)
+        view = _view(state, self._dead_letters(*state.key))
         metrics.show(metrics.WORKERS, *state.key, view.wanted)
         metrics.show(metrics.BACKLOG, *state.key, view.backlog)
         wanted = None if view.policy is None or view.backlog is None else view.policy.recommend(view.backlog)
@@ -123,7 +129,7 @@ class Reporter:
                 metrics.REPLACED.inc()
 
 
-def _view(state: PoolState) -> statuses.View:
+def _view(state: PoolState, dead_letters: Known | None) -> statuses.View:
     return statuses.View(
         generation=state.generation,
         selector=selector(state.name),
@@ -134,6 +140,8 @@ def _view(state: PoolState) -> statuses.View:
         leaving=state.departures.busy,
         mute=state.departures.mute,
         limit=state.limit,
+        busy=None if state.depth is None else state.depth.unacknowledged,
+        dead_letters=dead_letters,
         last_scale_time=state.last_scale_time,
         unread=None if state.unread is None else f"{state.unread.reason}: {state.unread}",
         problem=state.problem,

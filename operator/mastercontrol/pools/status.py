@@ -9,6 +9,7 @@ from typing import Any
 
 from mastercontrol.api.names import ConditionType, Reason
 from mastercontrol.pools.backoff import Problem
+from mastercontrol.pools.deadletters.state import Known
 from mastercontrol.pools.live import Counts
 from mastercontrol.pools.scaling import ScalingPolicy
 from mastercontrol.pools.scheduling import Scheduling
@@ -35,6 +36,8 @@ class View:
     leaving: int
     mute: str | None
     limit: Problem | None
+    busy: int | None
+    dead_letters: Known | None
     last_scale_time: str | None
     unread: str | None
     problem: Problem | None
@@ -72,6 +75,8 @@ def build(view: View, old: Status, now: str) -> dict[str, Any]:
         "readyReplicas": view.counts.ready,
         "wantedReplicas": view.wanted,
         "backlog": view.backlog,
+        "busy": view.busy,
+        **_dead_letters(view.dead_letters),
         "selector": view.selector,
         "lastScaleTime": view.last_scale_time,
         "conditions": [
@@ -79,6 +84,12 @@ def build(view: View, old: Status, now: str) -> dict[str, Any]:
             *([] if unknown is None else [dict(unknown)]),  # what is not known yet stays as it was
         ],
     }
+
+
+def _dead_letters(known: Known | None) -> dict[str, Any]:
+    """None of either where it is not known, and no empty list: most pools have none for ever."""
+    newest = None if known is None else known.newest
+    return {"deadLetters": None if known is None else known.count, "newestDeadLetters": list(newest or ()) or None}
 
 
 def compare(new: Status, old: Status) -> Change:

@@ -190,6 +190,8 @@ async def test_readings_that_time_out_leave_no_channel_behind(open_stage: OpenSt
     await payments(stage)
     session = stage.broker._session()
     assert session is not None
+    # Publishing, results and heartbeats; that of the declaration is closed without waiting for it.
+    await eventually(lambda: len(session._raw._channels) == 3)
     before = set(session._raw._channels)
     stage.proxy.stall()
     for _ in range(3):

@@ -145,14 +145,16 @@ def test_a_status_and_a_spec_are_written_apart(create: Create, patch: Patch, nam
 
 def test_a_pool_shows_its_workers_and_its_backlog(kubectl: Kubectl, namespace: str, create: Create) -> None:
     create("WorkerPool", {"template": {"image": "w"}}, "shown", keep=True)
-    assert columns(kubectl, namespace, "mcpwp/shown")["BACKLOG"] == ""
+    before = columns(kubectl, namespace, "mcpwp/shown")
+    assert [before[c] for c in ("BUSY", "BACKLOG", "DEAD")] == [""] * 3, "what is not known is not zero"
     ready = {"type": "Ready", "status": "False", "reason": "NotReady", "message": "the image can't be pulled"}
     other = {"type": "ScalingActive", "status": "True", "reason": "FollowsBacklog", "message": "wanted 2"}
-    status = {"replicas": 2, "readyReplicas": 1, "backlog": 7, "conditions": [other, ready]}
+    counts = {"replicas": 2, "readyReplicas": 1, "backlog": 7, "busy": 2, "deadLetters": 1}
+    status = {**counts, "conditions": [other, ready]}
     write_status(kubectl, namespace, "mcpwp/shown", status)
     seen = columns(kubectl, namespace, "mcpwp/shown")
-    assert list(seen) == ["NAME", "READY", "REPLICAS", "BACKLOG", "MAX", "WHY", "AGE"]
-    assert [seen[c] for c in ("READY", "REPLICAS", "BACKLOG", "MAX")] == ["1", "2", "7", "10"]
+    assert list(seen) == ["NAME", "READY", "BUSY", "BACKLOG", "DEAD", "MAX", "WHY", "AGE"]
+    assert [seen[c] for c in ("READY", "BUSY", "BACKLOG", "DEAD", "MAX")] == ["1", "2", "7", "1", "10"]
     assert seen["WHY"] == "the image can't be pulled"
 
 

@@ -230,3 +230,25 @@ async def test_what_is_absent_counts_as_deleted_and_a_refusal_does_not(api: Api,
 
 def row(name: str, ready: int, held: int) -> dict[str, object]:
     return {"name": f"mcp.pool.team.{name}", "messages_ready": ready, "messages_unacknowledged": held}
+
+
+@pytest.mark.parametrize(
+    ("text", "limit"),
+    [
+        ('{"delivery_limit": 20}', 20),
+        ('{"delivery_limit": "unlimited"}', float("inf")),
+        ("{}", None),
+        ("[]", None),
+        ('{"delivery_limit": true}', None),
+        ('{"delivery_limit": "20"}', None),
+    ],
+)
+async def test_a_delivery_limit_that_is_not_told_is_unknown(
+    api: Api, management: Management, text: str, limit: float | None
+) -> None:
+    api.answers(text)
+    assert await management.delivery_limit("mcp.dead.team.payments") == limit
+    assert api.asked[-1][1:3] == ("/api/queues/a%2Fb/mcp.dead.team.payments", {"columns": "delivery_limit"})
+    api.answers("no", 500)
+    with pytest.raises(ManagementError):
+        await management.delivery_limit("mcp.dead.team.payments")

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mastercontrol.broker import topology
 from mastercontrol.broker.topology import (
     Binding,
     Exchange,
@@ -19,6 +20,7 @@ from mastercontrol.broker.topology import (
     pool_policy,
 )
 from mastercontrol.broker.workers import BrokerAddress, worker_user
+from mastercontrol_worker.contract import RESULTS_QUEUE, pool_queue
 
 RABBITMQ_4 = (4, 0)
 LABEL = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,8}[a-z0-9])?", fullmatch=True)
@@ -127,3 +129,12 @@ def test_what_is_no_amqp_url_is_refused(url: str) -> None:
 @pytest.mark.parametrize(("text", "version"), [("4.0.5", (4, 0)), ("3.13.7-rc.1", (3, 13)), ("", (0, 0))])
 def test_a_version_is_read_or_the_oldest(text: str, version: tuple[int, int]) -> None:
     assert parse_version(text) == version
+
+
+def test_the_policy_of_dead_letters_is_for_them_and_for_nothing_else() -> None:
+    policy = topology.dead_policy()
+    assert policy["definition"] == {"delivery-limit": 1_000_000_000}
+    assert re.match(policy["pattern"], topology.dead_pool_queue("team", "payments"))
+    assert re.match(policy["pattern"], topology.DEAD_RESULTS_QUEUE)
+    for other in (pool_queue("mcp.dead", "x"), RESULTS_QUEUE, topology.epoch_queue("e"), "mcp.deadly", "x.mcp.dead.y"):
+        assert not re.match(policy["pattern"], other)

@@ -97,8 +97,9 @@ def test_the_operator_has_no_more_rights_than_it_needs(scope: str, render: Rende
     assert granted["secrets"] == {"create", "patch"}
     assert granted["poddisruptionbudgets"] == {"get", "create", "patch", "delete"}
     assert granted["mcpjobs"] == {"get", "list", "watch", "create", "patch", "delete"}
-    for resource in ("mcpworkflows", "mcpworkerpools", "mcpschedules"):
+    for resource in ("mcpworkflows", "mcpschedules"):
         assert granted[resource] == {"get", "list", "watch"}
+    assert granted["mcpworkerpools"] == {"get", "list", "watch", "patch"}
     for resource in ("mcpjobs", "mcpworkflows", "mcpworkerpools", "mcpschedules"):
         assert granted[f"{resource}/status"] == {"patch"}
     assert not {"pods/exec", "pods/log", "pods/attach", "serviceaccounts", "roles"} & set(granted)

@@ -94,6 +94,21 @@ async def test_a_failing_object_in_a_loop_costs_one_write_a_minute() -> None:
     assert count("aggregated") - before == 177
 
 
+async def test_what_was_done_for_somebody_is_written_each_time_and_none_is_a_repeat() -> None:
+    api, clock, before = Api(), Clock(), count("aggregated")
+    recorder = EventRecorder(cast("KubeClient", api), "i", interval_seconds=60, clock=clock)
+    for note in ("first", "second", "second"):
+        recorder.record(subject("a"), "Redriven", note, "Answer")
+    await recorder.close()
+    recorder.record(subject("a"), "Redriven", "after the end", "Answer")
+    assert [(body["note"], body["type"], body["reason"]) for body in api.created] == [
+        ("first", "Normal", "Redriven"),
+        ("second", "Normal", "Redriven"),
+        ("second", "Normal", "Redriven"),
+    ]
+    assert (api.series, count("aggregated") - before) == ([], 0)
+
+
 async def test_what_is_remembered_is_bounded() -> None:
     api = Api()
     recorder = EventRecorder(cast("KubeClient", api), "i", capacity=5)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from prometheus_client import REGISTRY
 
 from mastercontrol.engine.ports import Depth, StoreUnavailable
+from mastercontrol.pools.deadletters.state import Known
 from unit.pools.world import World, pool
 
 
@@ -19,6 +20,7 @@ async def test_the_status_of_a_pool_at_rest(world: World) -> None:
         "readyReplicas": 0,
         "wantedReplicas": 0,
         "backlog": 0,
+        "busy": 0,
         "selector": "mastercontrol.dev/pool=resize",
     }
     assert [(item["type"], item["status"]) for item in conditions] == [
@@ -169,3 +171,35 @@ async def test_metrics_show_no_pool_that_this_process_does_not_work_for(world: W
     world.controller.on_pool(pool(), deleted=True)
     await world.settle()
     assert sample("mcp_pool_workers") is None
+
+
+async def test_dead_letters_are_shown_where_they_are_known_and_a_change_of_them_is_written(world: World) -> None:
+    await world.add(pool())
+    await world.after(3)
+    assert not {"deadLetters", "newestDeadLetters"} & set(world.status())
+    known: list[Known | None] = [Known(2, ({"id": "u:1:1", "reason": "DeadLettered", "message": "refused"},))]
+    world.controller._reporter._dead_letters = lambda *_: known[0]
+    world.controller.report("shop", "resize")
+    world.controller.report("shop", "nobody")
+    await world.settle()
+    assert world.status()["deadLetters"] == 2
+    assert world.status()["newestDeadLetters"] == [{"id": "u:1:1", "reason": "DeadLettered", "message": "refused"}]
+    known[0] = Known(0, ())
+    world.controller.report("shop", "resize")
+    await world.after(3)
+    assert world.status()["deadLetters"] == 0
+    assert "newestDeadLetters" not in world.status()
+    known[0] = None
+    world.controller.report("shop", "resize")
+    await world.after(3)
+    assert "deadLetters" not in world.status()
+
+
+async def test_the_steps_that_workers_hold_are_shown_as_busy_and_unknown_is_not_zero(world: World) -> None:
+    await world.add(pool(minReplicas=1))
+    world.broker.depths["resize"] = Depth(3, 2, 1)
+    await world.after(3)
+    assert (world.status()["backlog"], world.status()["busy"]) == (5, 2)
+    world.broker.depths["resize"] = None
+    await world.after(3)
+    assert not {"backlog", "busy"} & set(world.status())
