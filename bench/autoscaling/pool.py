@@ -15,6 +15,7 @@ from autoscaling.site import Site
 from mastercontrol.api.pool import parse_pool
 from mastercontrol.engine.ports import Broker, BrokerUnavailable, Depth, Gone, RawObject
 from mastercontrol.pools.leaving import DELETION_COST
+from mastercontrol.pools.limiter import Limiter
 from mastercontrol.pools.reducer import Reducer
 from mastercontrol.pools.scaler import Scaler
 from mastercontrol.pools.settings import PoolSettings
@@ -33,10 +34,16 @@ NOW = dt.datetime(2030, 1, 1, tzinfo=dt.UTC)
 
 
 class OperatorPool:
-    """One pool. `spec` is that of the WorkerPool, without its template."""
+    """One pool.
 
-    def __init__(self, site: Site, spec: dict[str, Any], settings: PoolSettings | None = None) -> None:
-        self._site = site
+    :param spec: that of the WorkerPool, without its template.
+    :param unread: the share of readings that fail.
+    """
+
+    def __init__(
+        self, site: Site, spec: dict[str, Any], settings: PoolSettings | None = None, *, unread: float = 0.0
+    ) -> None:
+        self._site, self._unread = site, unread
         self._settings = settings or PoolSettings()
         template = {"image": "bench", "handlers": "bench", "concurrency": site.kind.concurrency}
         meta = {"namespace": "bench", "name": "work", "uid": "u", "generation": 1}
@@ -45,17 +52,24 @@ class OperatorPool:
         self.epoch: str | None = "e"
         self._version = 1
         self._due = math.inf
-        broker = cast("Broker", self)
-        reducer = Reducer(_Cluster(self._site), self, self._settings, self._monotonic)
-        self._scaler = Scaler(
-            _Cluster(self._site), broker, self._settings, lambda: NOW, self._monotonic, self._outstanding, reducer
-        )
+        self._scaler = self._make_scaler()
         self.begin()
         site.listener = self
+
+    def _make_scaler(self) -> Scaler:
+        """As `PoolController` does it."""
+        cluster, times = _Cluster(self._site), (lambda: NOW, self._monotonic)
+        limiter = Limiter(self._settings, self._monotonic, self._outstanding, lambda _: (self._state,))
+        reducer = Reducer(cluster, self, self._settings, self._monotonic)
+        return Scaler(
+            *(cluster, cast("Broker", self), self._settings, *times),
+            *(self._outstanding, reducer, limiter, lambda _: self._plan(SOON)),
+        )
 
     def begin(self) -> None:
         """A new process leads: it knows nothing yet."""
         self._state = PoolState("bench", "work", "u", self._settings)
+        self._state.pool = self._pool
         self._state.crew.listen(self._monotonic())
         self._state.live.observe(self._deployment())
         self._plan(SOON)
@@ -97,6 +111,8 @@ class OperatorPool:
 
     async def depth(self, namespace: str, pool: str) -> Depth | None:  # noqa: ARG002 - there is one pool
         """What the broker says of the queue."""
+        if self._unread and self._site.random.random() < self._unread:
+            raise BrokerUnavailable("no answer")
         return self._site.depth()
 
     async def tell(self, letters: Sequence[tuple[str, bytes]]) -> None:

@@ -61,7 +61,7 @@ class Listener(Protocol):
         ...
 
     def counted(self) -> None:
-        """The Deployment's status changed."""
+        """The Deployment or its status changed."""
         ...
 
 
@@ -121,6 +121,7 @@ class Site:
         self.replicas = replicas
         self.tally.changes += 1
         self._later(self.ways.watch, lambda: self._see(self.replicas))
+        self._tell_counts()  # the Deployment has changed
 
     def annotate(self, name: str, cost: str | None) -> bool:
         """Set or remove a pod's deletion cost; whether there is such a pod."""
