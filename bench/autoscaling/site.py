@@ -84,7 +84,8 @@ class Worker:
     draining: bool = False
     order: str = ""
     drained_until: float = -math.inf
-    said_until: float = 0.0  # what it says arrives in order
+    said_until: float = 0.0  # what it says arrives in order,
+    told_until: float = 0.0  # as does what it is told
 
     def as_pod(self) -> RawObject:
         """As the API server shows it."""
@@ -144,7 +145,8 @@ class Site:
         """Send something to a worker."""
         worker = self.workers.get(name)
         if worker is not None:
-            self._later(self.ways.message, lambda: self._obey(worker, command))
+            worker.told_until = max(worker.told_until, self.timeline.now + self.random.uniform(*self.ways.message))
+            self.timeline.at(worker.told_until, lambda: self._obey(worker, command))
 
     def publish(self, seconds: float) -> None:
         """A step comes."""

@@ -21,6 +21,9 @@ from mastercontrol.pools.settings import PoolSettings
 REST = 400.0
 """Seconds without new steps at the end of a world: more than any window and any drain."""
 
+LONG = 0.05
+"""The share of long steps."""
+
 
 @dataclass(frozen=True, slots=True)
 class World:
@@ -155,16 +158,16 @@ def _times(dice: random.Random, until: float, mean: float) -> Iterator[float]:
 
 def _arrivals(dice: random.Random, until: float, slots: int) -> Iterator[Arrival]:
     """Rates that change all the time, up to about what the pool can do, and bursts between."""
-    mean = dice.choice((1.0, 4.0, 10.0, 30.0))
+    mean = dice.choice((2.0, 5.0, 10.0, 30.0))
     longest = dice.choice((10.0, 60.0, 400.0))
 
     def length() -> float:
-        return dice.uniform(longest / 3, longest) if dice.random() < 0.05 else min(dice.expovariate(1 / mean), longest)  # noqa: PLR2004
+        return dice.uniform(longest / 3, longest) if dice.random() < LONG else min(dice.expovariate(1 / mean), longest)
 
-    highest = slots / mean
+    highest = slots / (mean + LONG * longest)
     pauses = dice.choice((20.0, 60.0, 200.0))
     shares = [dice.choice((0.0, 0.0, 0.1, 0.4, 0.9)) for _ in range(int(until / pauses) + 1)]
     found = list(poisson(dice, lambda at: highest * shares[int(at / pauses)], highest, until, length))
-    for at in _times(dice, until, 600.0):
-        found += [Arrival(at, length()) for _ in range(dice.randint(1, 3 * slots))]
+    for at in _times(dice, until, 900.0):
+        found += [Arrival(at, length()) for _ in range(dice.randint(1, 2 * slots))]
     yield from sorted(found, key=lambda arrival: arrival.at)
