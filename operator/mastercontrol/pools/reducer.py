@@ -56,6 +56,8 @@ class Reducer:
         pods = leaving.pods_of(await self._cluster.list_pods(pool.namespace, selector(pool.name)))
         crew = state.crew.fresh(now)
         _compare(state, pods, now)
+        if state.going:
+            return state.live.replicas  # the ReplicaSet may not have acted: what it chooses by must stand still
         settle = self._settings.mark_settle_seconds
         plan = leaving.plan(
             pods,
@@ -73,7 +75,9 @@ class Reducer:
         await self._mark(state, plan.mark, marked=True)
         for name in plan.going:  # they are not to be asked, told or marked anything more
             state.marked.pop(name, None)
-            state.orders.pop(name, None)
+            order = state.orders.pop(name, None)
+            state.going[name] = now + settle if order is None else order.at + HOLDS_SECONDS
+            state.lowered_at = now
         return min(plan.replicas, state.live.replicas)
 
     async def _idle(self, state: PoolState, pods: Sequence[Pod], crew: Collection[str]) -> set[str]:
@@ -90,8 +94,14 @@ class Reducer:
         :raises StoreError: a mark could not be taken away.
         """
         state.leaving = 0
-        if state.orders:
-            await self._ask(state, state.crew.fresh(self._monotonic()), (), tuple(state.orders))
+        now = self._monotonic()
+        acts = now - state.lowered_at < self._settings.mark_settle_seconds
+        told = tuple(name for name in state.orders if not acts or name not in state.marked)
+        if told:
+            await self._ask(state, state.crew.fresh(now), (), told)
+        if acts:
+            return  # the ReplicaSet may still take any that is marked; the next turn is in a second
+        state.going = {}
         await self._mark(state, tuple(state.marked), marked=False)
 
     async def _ask(
@@ -138,6 +148,7 @@ def _compare(state: PoolState, pods: Sequence[Pod], now: float) -> None:
     names = {pod.name for pod in pods}
     state.orders = {name: order for name, order in state.orders.items() if name in names}
     state.marked = {name: at for name, at in state.marked.items() if name in names}
+    state.going = {name: until for name, until in state.going.items() if name in names and now < until}
     for pod in pods:
         if pod.marked:
             state.marked.setdefault(pod.name, now)

@@ -78,6 +78,10 @@ class PoolState:
         self.orders: dict[str, Order] = {}  # by worker, the order to drain that it was given
         self.marked: dict[str, float] = {}  # pods that are marked to go first, and since when
         self.unmarked_at = -math.inf
+        self.going: dict[
+            str, float
+        ] = {}  # pods that the number went down for, and until when they take nothing for sure
+        self.lowered_at = -math.inf  # when it did
         self.leaving = 0  # workers that are to go and still hold a step
         self.status: Mapping[str, Any] = self.seen_status
         self.status_at: float | None = None
