@@ -17,7 +17,7 @@ from mastercontrol.pools.settings import PoolSettings
 MOST = 50
 """maxReplicas and maxReplicaCount."""
 
-SAMPLES = 600
+SAMPLES = 300
 """Points of a curve."""
 
 

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+RECORDED = Path(__file__).parent / "recorded"
+
 HOUR = 3600.0
 AFTERWARDS = 900.0
 """How long is looked on after the last step came: going down to zero belongs to the costs."""
@@ -31,6 +33,10 @@ class Arrival:
     at: float
     seconds: float
 
+    def line(self) -> str:
+        """As it is recorded."""
+        return json.dumps({"at": round(self.at, 3), "seconds": round(self.seconds, 3)})
+
 
 @dataclass(frozen=True, slots=True)
 class Load:
@@ -48,8 +54,9 @@ class Load:
 
 
 def all_loads(seed: int) -> list[Load]:
-    """Every kind, from one seed."""
-    return [make(random.Random(f"{seed} {name}")) for name, make in KINDS.items()]
+    """Every kind, from one seed, and those that are recorded in this folder."""
+    found = [make(random.Random(f"{seed} {name}")) for name, make in KINDS.items()]
+    return found + [recorded(path) for path in sorted(RECORDED.glob("*.jsonl"))]
 
 
 def recorded(path: Path) -> Load:
@@ -62,6 +69,29 @@ def recorded(path: Path) -> Load:
     if not arrivals:
         raise ValueError(f"{path} has no line")
     return Load(path.stem, "as it was recorded", tuple(arrivals))
+
+
+def from_history(path: Path) -> list[Arrival]:
+    """The steps of a run's history (docs/reference/run-histories.md), as its commits show them.
+
+    `seconds` is the time from dispatch to answer, as nothing else stands there: what a step waited for is in it.
+    """
+    began: dict[str, float] = {}
+    found: list[Arrival] = []
+    active: dict[str, set[str]] = {}
+    with path.open(encoding="utf-8") as lines:
+        for event in map(json.loads, lines):
+            if event["kind"] != "commit":
+                continue
+            now = {each["id"] for each in event["active"] if "id" in each}
+            for gone in active.get(event["job"], set()) - now:
+                at = began.pop(gone)
+                found.append(Arrival(at, event["t"] - at))
+            for come in now - active.get(event["job"], set()):
+                began[come] = event["t"]
+            active[event["job"]] = now
+    first = min((arrival.at for arrival in found), default=0.0)
+    return sorted((Arrival(one.at - first, one.seconds) for one in found), key=lambda arrival: arrival.at)
 
 
 def _arrival(line: str) -> Arrival:
@@ -123,6 +153,12 @@ def _slow_start(dice: random.Random) -> Load:
     return Load("slow-start", "200 steps at once, 9 times in 3 hours; a pod takes 30 to 90 s to start", tuple(arrivals), PULLED)
 
 
+def _pulses(dice: random.Random) -> Load:
+    times = [60.0 + 210.0 * i + dice.uniform(0, 60.0) for i in range(40)]
+    arrivals = [Arrival(at, dice.uniform(5.0, 20.0)) for at in times for _ in range(20)]
+    return Load("pulses", "20 steps at once each 3 to 4 minutes; a pod takes 30 to 90 s to start", tuple(arrivals), PULLED)
+
+
 def _trickle(dice: random.Random) -> Load:
     arrivals = poisson(dice, lambda _: 1 / 300, 1 / 300, 12 * HOUR, lambda: dice.uniform(2.0, 20.0))
     return Load("trickle", "a step every five minutes in the mean; 2 to 20 s each", tuple(arrivals))
@@ -134,5 +170,6 @@ KINDS: dict[str, Callable[[random.Random], Load]] = {
     "daily": _daily,
     "long": _long,
     "slow-start": _slow_start,
+    "pulses": _pulses,
     "trickle": _trickle,
 }

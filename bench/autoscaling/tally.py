@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 
@@ -79,3 +80,17 @@ class Tally:
         """What that share of the steps waits at most: 0.5 for the median."""
         waits = self.waits
         return waits[min(len(waits) - 1, math.ceil(share * len(waits)) - 1)]
+
+
+def together(tallies: Sequence[Tally]) -> Tally:
+    """All that several runs measured; without samples, which are of one run."""
+    return Tally(
+        steps=[step for tally in tallies for step in tally.steps],
+        pod_seconds=sum(tally.pod_seconds for tally in tallies),
+        decisions=sum(tally.decisions for tally in tallies),
+        changes=sum(tally.changes for tally in tallies),
+        ended=sum(tally.ended for tally in tallies),
+        chosen=sum(tally.chosen for tally in tallies),
+        killed=sum(tally.killed for tally in tallies),
+        lost_seconds=sum(tally.lost_seconds for tally in tallies),
+    )
