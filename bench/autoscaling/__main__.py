@@ -1,9 +1,10 @@
 """`make bench-scaling`: the comparison, the variants and the soak, all from one seed.
 
-    python -m autoscaling compare   each load under the pool's own policy and under KEDA with an HPA
-    python -m autoscaling variants  other values of targetBacklog and scaleDownStabilizationSeconds
-    python -m autoscaling soak      pools that nobody chose, until there were enough decisions
-    python -m autoscaling record    a load from a run's history, to standard output
+python -m autoscaling compare   each load under the pool's own policy and under KEDA with an HPA
+python -m autoscaling variants  other values of targetBacklog and scaleDownStabilizationSeconds
+python -m autoscaling soak      pools that nobody chose, until there were enough decisions
+python -m autoscaling record    a load from a run's history, to standard output
+python -m autoscaling all       the first three
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ TARGETS = (2, 4)
 def main() -> int:
     """The exit status: 1 if a busy worker was ended in the soak, or if it did not come to rest."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", nargs="*", choices=("compare", "variants", "soak", "record", []), default=[])
+    parser.add_argument("what", choices=("all", "compare", "variants", "soak", "record"))
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=3, help="of each load, each with other dice; all are counted")
     parser.add_argument("--decisions", type=int, default=1_000_000, help="of the soak")
@@ -35,14 +36,13 @@ def main() -> int:
     parser.add_argument("--history", type=Path, help="what to make a recorded load of")
     args = parser.parse_args()
     logging.getLogger("mastercontrol").setLevel(logging.ERROR)  # the soak takes the broker away
-    what = args.what or ["compare", "variants", "soak"]
-    if "record" in what:
+    if args.what == "record":
         sys.stdout.writelines(f"{arrival.line()}\n" for arrival in from_history(args.history))
-    if "compare" in what:
+    if args.what in {"all", "compare"}:
         compare(args.seed, args.rounds, args.pictures)
-    if "variants" in what:
+    if args.what in {"all", "variants"}:
         variants(args.seed, args.rounds, args.pictures)
-    return _soak(args.seed, args.decisions) if "soak" in what else 0
+    return _soak(args.seed, args.decisions) if args.what in {"all", "soak"} else 0
 
 
 def compare(seed: int, rounds: int, pictures: Path | None) -> None:
@@ -85,8 +85,8 @@ def variants(seed: int, rounds: int, pictures: Path | None) -> None:
             point = tally.replica_hours / keda.replica_hours, tally.mean_wait() / keda.mean_wait()
             curves.setdefault(name, []).append(point)
         for target in TARGETS:
-            for policy in (pool_policy(f"target {target}", targetBacklog=target), _keda(target)):
-                rows.append(row(name, policy.name, _rounds(name, policy, seed, rounds)))
+            both = pool_policy(f"target {target}", targetBacklog=target), _keda(target)
+            rows += [row(name, policy.name, _rounds(name, policy, seed, rounds)) for policy in both]
     print(f"\nvariants: {rounds} rounds of each load, seed {seed}\n")
     print(table(rows))
     if pictures is not None:

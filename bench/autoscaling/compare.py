@@ -62,8 +62,21 @@ def run(load: Load, policy: Policy, seed: int, pods: Pods | None = None) -> Tall
     return site.tally
 
 
-HEAD = (
-    ("load", "policy", "wait mean", "p50", "p99", "replica-h", "decisions", "changes", "busy", "killed", "again", "lost h"),
+HEAD: tuple[tuple[str, ...], ...] = (
+    (
+        "load",
+        "policy",
+        "wait mean",
+        "p50",
+        "p99",
+        "replica-h",
+        "decisions",
+        "changes",
+        "busy",
+        "killed",
+        "again",
+        "lost h",
+    ),
     ("", "", "s", "s", "s", "", "", "", "pods chosen", "", "steps", ""),
 )
 

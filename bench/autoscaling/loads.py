@@ -138,25 +138,31 @@ def _daily(dice: random.Random) -> Load:
 
 def _long(dice: random.Random) -> Load:
     def seconds() -> float:
-        return dice.uniform(120.0, 3600.0) if dice.random() < 0.05 else dice.uniform(1.0, 10.0)
+        return dice.uniform(120.0, 3600.0) if dice.randrange(20) == 0 else dice.uniform(1.0, 10.0)
 
     def rate(at: float) -> float:
-        return 0.12 if at % 1800 < 900 else 0.01
+        return (0.12, 0.01)[int(at // 900) % 2]
 
     arrivals = poisson(dice, rate, 0.12, 6 * HOUR, seconds)
-    return Load("long", "one of twenty takes 2 to 60 minutes, the others 1 to 10 s; busy and calm by turns", tuple(arrivals))
+    return Load(
+        "long", "one of twenty takes 2 to 60 minutes, the others 1 to 10 s; busy and calm by turns", tuple(arrivals)
+    )
 
 
 def _slow_start(dice: random.Random) -> Load:
     times = [60.0 + 1200.0 * i + dice.uniform(0, 600.0) for i in range(9)]
     arrivals = [Arrival(at, dice.uniform(5.0, 20.0)) for at in sorted(times) for _ in range(200)]
-    return Load("slow-start", "200 steps at once, 9 times in 3 hours; a pod takes 30 to 90 s to start", tuple(arrivals), PULLED)
+    return Load(
+        "slow-start", "200 steps at once, 9 times in 3 hours; a pod takes 30 to 90 s to start", tuple(arrivals), PULLED
+    )
 
 
 def _pulses(dice: random.Random) -> Load:
     times = [60.0 + 210.0 * i + dice.uniform(0, 60.0) for i in range(40)]
     arrivals = [Arrival(at, dice.uniform(5.0, 20.0)) for at in times for _ in range(20)]
-    return Load("pulses", "20 steps at once each 3 to 4 minutes; a pod takes 30 to 90 s to start", tuple(arrivals), PULLED)
+    return Load(
+        "pulses", "20 steps at once each 3 to 4 minutes; a pod takes 30 to 90 s to start", tuple(arrivals), PULLED
+    )
 
 
 def _trickle(dice: random.Random) -> Load:

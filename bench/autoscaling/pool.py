@@ -151,7 +151,11 @@ class OperatorPool:
         ready = sum(worker.ready_at is not None for worker in workers)
         status = {"replicas": len(workers), "updatedReplicas": len(workers), "readyReplicas": ready}
         meta = {"uid": "d", "generation": self._version, "resourceVersion": str(self._version)}
-        return {"metadata": meta, "spec": {"replicas": self._site.replicas}, "status": {**status, "observedGeneration": 1}}
+        return {
+            "metadata": meta,
+            "spec": {"replicas": self._site.replicas},
+            "status": {**status, "observedGeneration": 1},
+        }
 
 
 class _Cluster:

@@ -20,7 +20,13 @@ from autoscaling.tally import Sample, Step, Tally
 from autoscaling.timeline import Timeline
 from mastercontrol.engine.ports import Depth, RawObject
 from mastercontrol.pools.leaving import DELETION_COST
-from mastercontrol_worker.presence import DRAIN_SECONDS, PRESENCE_SECONDS, Command, CommandMessage, Doing, PresenceMessage
+from mastercontrol_worker.presence import (
+    PRESENCE_SECONDS,
+    Command,
+    CommandMessage,
+    Doing,
+    PresenceMessage,
+)
 
 QUEUE = "mcp.pool.bench.work"
 

@@ -20,8 +20,8 @@ text { font: 12px system-ui, sans-serif; fill: #59636e; } .title { font-size: 15
 @media (prefers-color-scheme: dark) {
 text { fill: #9198a1; } .title { fill: #f0f6fc; } .page { fill: #0d1117; } .grid { stroke: #3d444d; }
 .c0 { stroke: #4493f8; } .c1 { stroke: #db6d28; } .c2 { stroke: #ab7df8; } .c3 { stroke: #3fb950; }
-.c4 { stroke: #f85149; } .c5 { stroke: #d29922; } .c6 { stroke: #db61a2; } .c7 { stroke: #9198a1; } .dot { fill: #0d1117; }
-}
+.c4 { stroke: #f85149; } .c5 { stroke: #d29922; } .c6 { stroke: #db61a2; } .c7 { stroke: #9198a1; }
+.dot { fill: #0d1117; } }
 """
 
 
@@ -79,7 +79,8 @@ def _draw(panel: Panel, top: float) -> Iterator[str]:
     yield _text(LEFT, top - 10, panel.title)
     if panel.good is not None:
         x, y = at(*panel.good)
-        yield f'<rect class="good" x="{LEFT:.1f}" y="{y:.1f}" width="{x - LEFT:.1f}" height="{top + panel.height - y:.1f}"/>'
+        place = f'x="{LEFT:.1f}" y="{y:.1f}" width="{x - LEFT:.1f}" height="{top + panel.height - y:.1f}"'
+        yield f'<rect class="good" {place}/>'
     for value, text in panel.y.ticks:
         _, y = at(panel.x.least, value)
         yield f'<path class="grid" d="M{LEFT:.1f},{y:.1f}H{WIDTH - RIGHT:.1f}"/>'

@@ -1,4 +1,4 @@
-"""Virtual time: what is to happen, in order. Things of the same moment happen in the order in which they were planned."""
+"""Virtual time: what is to happen, in order. What is planned for the same moment happens in the order of planning."""
 
 from __future__ import annotations
 
