@@ -30,7 +30,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=("all", "compare", "variants", "soak", "record"))
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--rounds", type=int, default=3, help="of each load, each with other dice; all are counted")
+    parser.add_argument("--rounds", type=int, default=3, help="of each load of the comparison, with other dice")
     parser.add_argument("--decisions", type=int, default=1_000_000, help="of the soak")
     parser.add_argument("--pictures", type=Path, help="a folder to draw into")
     parser.add_argument("--history", type=Path, help="what to make a recorded load of")
@@ -41,7 +41,7 @@ def main() -> int:
     if args.what in {"all", "compare"}:
         compare(args.seed, args.rounds, args.pictures)
     if args.what in {"all", "variants"}:
-        variants(args.seed, args.rounds, args.pictures)
+        variants(args.seed, args.pictures)
     return _soak(args.seed, args.decisions) if args.what in {"all", "soak"} else 0
 
 
@@ -71,23 +71,23 @@ def _worse(load: str, ours: Tally, keda: Tally) -> list[str]:
     return [f"{load}: {what} {a:.2f}, KEDA {b:.2f}" for what, (a, b) in pairs.items() if a > b]
 
 
-def variants(seed: int, rounds: int, pictures: Path | None) -> None:
+def variants(seed: int, pictures: Path | None) -> None:
     """What the two fields of a pool change, beside KEDA with the same target."""
     rows = list(HEAD)
     curves: dict[str, list[tuple[float, float]]] = {}
     for name in _names(seed):
-        keda = _rounds(name, KEDA_HTTP, seed, rounds)
+        keda = _rounds(name, KEDA_HTTP, seed, 1)
         rows.append(row(name, "KEDA http", keda))
         for seconds in WINDOWS:
             policy = pool_policy(f"window {seconds}", scaleDownStabilizationSeconds=seconds)
-            tally = _rounds(name, policy, seed, rounds)
+            tally = _rounds(name, policy, seed, 1)
             rows.append(row(name, policy.name, tally))
             point = tally.replica_hours / keda.replica_hours, tally.mean_wait() / keda.mean_wait()
             curves.setdefault(name, []).append(point)
         for target in TARGETS:
             both = pool_policy(f"target {target}", targetBacklog=target), _keda(target)
-            rows += [row(name, policy.name, _rounds(name, policy, seed, rounds)) for policy in both]
-    print(f"\nvariants: {rounds} rounds of each load, seed {seed}\n")
+            rows += [row(name, policy.name, _rounds(name, policy, seed, 1)) for policy in both]
+    print(f"\nvariants: one round of each load, seed {seed}\n")
     print(table(rows))
     if pictures is not None:
         text = of_windows(curves, WINDOWS.index(60))
