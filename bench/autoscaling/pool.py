@@ -16,6 +16,7 @@ from mastercontrol.api.pool import parse_pool
 from mastercontrol.engine.ports import Broker, BrokerUnavailable, Depth, Gone, RawObject
 from mastercontrol.pools.leaving import DELETION_COST
 from mastercontrol.pools.limiter import Limiter
+from mastercontrol.pools.ports import PoolCluster
 from mastercontrol.pools.reducer import Reducer
 from mastercontrol.pools.scaler import Scaler
 from mastercontrol.pools.settings import PoolSettings
@@ -58,7 +59,7 @@ class OperatorPool:
 
     def _make_scaler(self) -> Scaler:
         """As `PoolController` does it."""
-        cluster, times = _Cluster(self._site), (lambda: NOW, self._monotonic)
+        cluster, times = cast("PoolCluster", _Cluster(self._site)), (lambda: NOW, self._monotonic)
         limiter = Limiter(self._settings, self._monotonic, self._outstanding, lambda _: (self._state,))
         reducer = Reducer(cluster, self, self._settings, self._monotonic)
         return Scaler(
@@ -114,6 +115,10 @@ class OperatorPool:
         if self._unread and self._site.random.random() < self._unread:
             raise BrokerUnavailable("no answer")
         return self._site.depth()
+
+    async def held(self, namespace: str, pool: str) -> dict[str, int] | None:  # noqa: ARG002 - there is one pool
+        """What the broker knows of the workers."""
+        return None if self.epoch is None else self._site.statistics()
 
     async def tell(self, letters: Sequence[tuple[str, bytes]]) -> None:
         """Send commands to workers."""
@@ -173,15 +178,6 @@ class _Cluster:
 
     async def list_pods(self, namespace: str, selector: str) -> list[RawObject]:  # noqa: ARG002
         return [worker.as_pod() for worker in self._site.workers.values()]
-
-    async def apply(self, manifest: RawObject) -> RawObject:
-        raise NotImplementedError(manifest)
-
-    async def read_deployment(self, namespace: str, name: str) -> RawObject | None:
-        raise NotImplementedError(namespace, name)
-
-    async def patch_pool_status(self, namespace: str, name: str, status: dict[str, Any]) -> None:
-        raise NotImplementedError(namespace, name, status)
 
 
 def at_once(work: Coroutine[Any, Any, T]) -> T:

@@ -30,6 +30,9 @@ from mastercontrol_worker.presence import (
 
 QUEUE = "mcp.pool.bench.work"
 
+STATISTICS_SECONDS = 5.0
+"""Between two updates of what RabbitMQ's management interface says."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ways:
@@ -114,10 +117,12 @@ class Site:
         self.waiting: deque[Step] = deque()
         self.held = 0
         self._ending: list[Worker] = []  # that do not know it yet
+        self._statistics: dict[str, int] = {}
         self.listener: Listener | None = None
         self._seen_replicas = 0
         self._names = 0
         self._counted_at = 0.0
+        self._publish_statistics()
 
     # What a policy may do and look at.
 
@@ -146,6 +151,10 @@ class Site:
     def depth(self) -> Depth:
         """What the broker says."""
         return Depth(len(self.waiting), self.held, sum(worker.consuming for worker in self.workers.values()))
+
+    def statistics(self) -> dict[str, int]:
+        """The steps that each consumer holds, as the broker's management interface says it: some seconds old."""
+        return self._statistics
 
     def tell(self, name: str, command: CommandMessage) -> None:
         """Send something to a worker."""
@@ -221,6 +230,10 @@ class Site:
         self.tally.pod_seconds += self.existing * (now - self._counted_at)
         self._counted_at = now
         self.existing += change
+
+    def _publish_statistics(self) -> None:
+        self._statistics = {one.name: len(one.held) for one in self._consumers()}
+        self.timeline.after(STATISTICS_SECONDS, self._publish_statistics)
 
     # A pod's life.
 
