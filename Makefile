@@ -33,6 +33,7 @@ lint: setup ## ruff, mypy and the layers
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/mypy tests
+	$(BIN)/mypy -p autoscaling
 	$(BIN)/lint-imports
 
 format: setup ## let ruff format the tree
