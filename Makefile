@@ -7,7 +7,7 @@ PYTEST := $(BIN)/pytest
 # A test that hangs must not take the whole run with it.
 PYTEST_OPTIONS ?= --timeout 300
 
-.PHONY: help setup demo test lint format unit model integration simulation simulate replay mutants mutation e2e up down bench bench-fanout chaos lock clean
+.PHONY: help setup demo test lint format unit model integration simulation simulate replay mutants mutation e2e up down bench bench-fanout bench-scaling chaos lock clean
 
 help: ## say what there is
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | column -t -s:
@@ -33,6 +33,7 @@ lint: setup ## ruff, mypy and the layers
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/mypy tests
+	$(BIN)/mypy -p autoscaling
 	$(BIN)/lint-imports
 
 format: setup ## let ruff format the tree
@@ -97,6 +98,10 @@ bench: setup ## transitions per second beside the API server's own limit
 bench-fanout: setup ## what one result of a large Map costs, beside that of a small one
 	hack/tools control-plane rabbitmq
 	$(BIN)/python bench/fanout.py
+
+# SEED=... for other dice, PICTURES=docs/pictures to draw. In one process and virtual time: it needs no service.
+bench-scaling: setup ## a million decisions of autoscaling, and the same loads with a model of KEDA; some minutes
+	PYTHONPATH=bench $(BIN)/python -m autoscaling all $(if $(SEED),--seed $(SEED)) $(if $(PICTURES),--pictures $(PICTURES))
 
 # How much chaos; without SEED a new one is made, and printed. MCP_CLUSTER names another cluster than mcp-chaos.
 JOBS ?= 300

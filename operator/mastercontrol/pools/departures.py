@@ -13,7 +13,7 @@ from typing import Final
 
 from mastercontrol.pools.leaving import Pod
 
-GONE_SECONDS: Final = 30.0
+GONE_SECONDS: Final = 10.0
 """For so long the ReplicaSet may need to end a pod for which the number went down."""
 
 
@@ -56,6 +56,13 @@ class Departures:
             if pod.marked:
                 self.marked.setdefault(pod.name, now)
         return left
+
+    def free(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Of these, those that may be asked to go on or lose their mark now.
+
+        None that is marked, as long as the ReplicaSet has not taken those that it is to take: it may take this one.
+        """
+        return tuple(name for name in names if not self.going or name not in self.marked)
 
     def went(self, names: Iterable[str], now: float) -> None:
         """The number goes down for these."""

@@ -6,7 +6,8 @@ there are no more than wanted. In this order:
 1. The workers that are to go are chosen: first pods that are not ready and silent, then idle workers, then those that
    hold the fewest steps, then strangers. They are asked to drain: to take no more steps, and to finish those they have.
 2. Who has nothing left is marked, so that the ReplicaSet takes these pods and no others.
-3. Once the marks stand, the number of replicas goes down by as many.
+3. Once the marks stand, the number of replicas goes down by as many. Until the ReplicaSet has taken them, `reducer.py`
+   changes nothing that it chooses by.
 
 So no step reaches a worker in the last moment, and a worker with an hour's step is waited for, taking nothing new.
 If there is work again meanwhile, it is asked to go on. Nothing here needs to be remembered: a new operator sees the

@@ -78,8 +78,8 @@ class Reducer:
             may_go=now - known.unmarked_at >= settle,
         )
         known.busy = plan.busy
-        await self._ask(state, crew, plan.drain, plan.resume)
-        fault = await self._mark(state, plan.unmark, marked=False)
+        await self._ask(state, crew, plan.drain, known.free(plan.resume))
+        fault = await self._mark(state, known.free(plan.unmark), marked=False)
         fault = await self._mark(state, plan.mark, marked=True) or fault
         if plan.replicas < state.live.replicas:
             known.went(plan.going, now)
@@ -92,13 +92,13 @@ class Reducer:
         """
         known = state.departures
         known.busy = 0
-        if not known.tidied and state.live.replicas:
-            await self._pods(state)  # a former operator may have marked some
+        if known.going or (not known.tidied and state.live.replicas):
+            await self._pods(state)  # some may be gone by now, or marked by a former operator
             known.tidied = True
         crew = state.crew.reachable(self._monotonic())
         drained = {name for name, member in crew.items() if member.doing is Doing.DRAINING}
-        await self._ask(state, crew, (), sorted((drained | known.orders.keys()) - known.going.keys()))
-        fault = await self._mark(state, tuple(known.marked), marked=False)
+        await self._ask(state, crew, (), known.free(sorted((drained | known.orders.keys()) - known.going.keys())))
+        fault = await self._mark(state, known.free(known.marked), marked=False)
         if fault is not None:
             raise fault
 
@@ -161,8 +161,10 @@ class Reducer:
         now = self._monotonic()
         return {name: order.text for name, order in state.departures.orders.items() if now - order.at < HOLDS_SECONDS}
 
-    async def _mark(self, state: PoolState, names: Iterable[str], *, marked: bool) -> StoreError | None:
+    async def _mark(self, state: PoolState, names: Sequence[str], *, marked: bool) -> StoreError | None:
         """Mark pods, or take their marks away: all that can be; the first error of those that could not."""
+        if not names:
+            return None
         places = asyncio.Semaphore(MARKED_AT_ONCE)
 
         async def one(name: str) -> StoreError | None:
