@@ -38,12 +38,14 @@ class Departures:
     mute: str | None = None  # why workers can't be told anything
     mute_at: float = -math.inf
     idle: tuple[float, frozenset[str]] | None = None  # when it was looked up who is idle, and who was
+    idle_before: frozenset[str] = frozenset()  # and who was the time before
     tidied: bool = False  # whether marks of a former operator were looked for
 
-    def compare(self, pods: Iterable[Pod], now: float) -> list[Pod]:
-        """These pods there are; those of them that are to be thought of.
+    def compare(self, pods: Iterable[Pod], replicas: int, now: float) -> list[Pod]:
+        """These pods there are, of which `replicas` are to be; those of them that are to be thought of.
 
-        Whom the number went down for is the ReplicaSet's now, until it is gone or that takes too long.
+        Whom the number went down for is the ReplicaSet's now, until there are no more than that (it may have taken
+        another one, as one that was not ready any more) or that takes too long.
         """
         here = list(pods)
         names = {pod.name for pod in here}
@@ -51,18 +53,25 @@ class Departures:
         self.resumed = _of(self.resumed, names)
         self.marked = _of(self.marked, names)
         self.going = {name: at for name, at in _of(self.going, names).items() if now - at < GONE_SECONDS}
+        if len(here) <= replicas:
+            self.going = {}
         left = [pod for pod in here if pod.name not in self.going]
         for pod in left:
             if pod.marked:
                 self.marked.setdefault(pod.name, now)
         return left
 
-    def free(self, names: Iterable[str]) -> tuple[str, ...]:
+    def free(self, names: Iterable[str], before: float) -> tuple[str, ...]:
         """Of these, those that may be asked to go on or lose their mark now.
 
-        None that is marked, as long as the ReplicaSet has not taken those that it is to take: it may take this one.
+        None that is marked, as long as the ReplicaSet has not taken those that it is to take: it may take this one. Nor
+        one whose mark is not from `before`: a former operator may have made it, and the number smaller.
         """
-        return tuple(name for name in names if not self.going or name not in self.marked)
+
+        def is_free(name: str) -> bool:
+            return name not in self.marked or (not self.going and self.marked[name] <= before)
+
+        return tuple(filter(is_free, names))
 
     def went(self, names: Iterable[str], now: float) -> None:
         """The number goes down for these."""

@@ -78,8 +78,8 @@ class Reducer:
             may_go=now - known.unmarked_at >= settle,
         )
         known.busy = plan.busy
-        await self._ask(state, crew, plan.drain, known.free(plan.resume))
-        fault = await self._mark(state, known.free(plan.unmark), marked=False)
+        await self._ask(state, crew, plan.drain, known.free(plan.resume, now - settle))
+        fault = await self._mark(state, known.free(plan.unmark, now - settle), marked=False)
         fault = await self._mark(state, plan.mark, marked=True) or fault
         if plan.replicas < state.live.replicas:
             known.went(plan.going, now)
@@ -95,10 +95,13 @@ class Reducer:
         if known.going or (not known.tidied and state.live.replicas):
             await self._pods(state)  # some may be gone by now, or marked by a former operator
             known.tidied = True
-        crew = state.crew.reachable(self._monotonic())
+        now = self._monotonic()
+        crew, before = state.crew.reachable(now), now - self._settings.mark_settle_seconds
         drained = {name for name, member in crew.items() if member.doing is Doing.DRAINING}
-        await self._ask(state, crew, (), known.free(sorted((drained | known.orders.keys()) - known.going.keys())))
-        fault = await self._mark(state, known.free(known.marked), marked=False)
+        await self._ask(
+            state, crew, (), known.free(sorted((drained | known.orders.keys()) - known.going.keys()), before)
+        )
+        fault = await self._mark(state, known.free(known.marked, before), marked=False)
         if fault is not None:
             raise fault
 
@@ -106,7 +109,7 @@ class Reducer:
         raw = await self._cluster.list_pods(state.namespace, selector(state.name))
         pods = leaving.pods_of(raw)
         state.crew.compare({str(pod["metadata"]["name"]) for pod in raw})
-        return state.departures.compare(pods, self._monotonic())
+        return state.departures.compare(pods, state.live.replicas, self._monotonic())
 
     async def _may_go(
         self, state: PoolState, pods: Sequence[Pod], crew: Collection[str], why: ScalingReason
@@ -120,8 +123,10 @@ class Reducer:
             return strangers - state.crew.spoken  # one that spoke before may be at work, and cut off from us
         if known.idle is None or now - known.idle[0] >= IDLE_SECONDS:
             held = await self._line.held(*state.key) or {}
+            known.idle_before = frozenset() if known.idle is None else known.idle[1]
             known.idle = now, frozenset(name for name, count in held.items() if count == 0)
-        return strangers & known.idle[1]
+        # Twice, as one that is new and speaks has spoken by then.
+        return strangers & known.idle[1] & known.idle_before
 
     async def _ask(
         self, state: PoolState, crew: dict[str, Member], drain: Iterable[str], resume: Iterable[str]

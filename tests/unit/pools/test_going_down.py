@@ -167,13 +167,13 @@ async def test_workers_that_say_nothing_go_after_a_while_if_the_broker_knows_the
     site.world.start()
     await site.after(25)
     assert site.world.cluster.replicas() == 4  # nothing is known yet
-    await site.after(10)
+    await site.after(20)
     assert sorted(site.yard.workers) == ["w2", "w3"]
     site.world.broker.consumers = None
-    await site.after(10)
+    await site.after(20)
     assert sorted(site.yard.workers) == ["w2", "w3"]
     site.world.broker.consumers = {"w2": 0, "w3": 0}
-    await site.after(10)
+    await site.after(20)
     assert site.world.cluster.replicas() == 0
 
 

@@ -138,4 +138,18 @@ async def test_a_number_that_rose_again_before_the_replicaset_saw_it_holds_nobod
     site.yard.workers["a"].draining = False  # its drain ends by itself
     site.yard.speak(site.yard.workers["a"])
     await site.look(2)
+    site.now += SETTLE
+    await site.look(2)
     assert site.yard.workers["a"].cost is None  # it is at work again, or may be
+
+
+async def test_if_another_pod_was_taken_the_one_that_was_meant_is_chosen_anew(site: Site) -> None:
+    """As one that was not ready when it was marked, and is at work when the next one is to go."""
+    await site.lower()
+    del site.yard.workers["c"]
+    site.yard.workers["a"].left.append(9.0)
+    site.yard.workers["a"].draining = False
+    site.yard.speak(site.yard.workers["a"])
+    assert await site.look(1) == 2
+    site.now += SETTLE
+    assert await site.look(1) == 2
