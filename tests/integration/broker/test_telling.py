@@ -14,7 +14,7 @@ from pika.adapters.blocking_connection import BlockingChannel
 from contracts.broker import LIMIT, eventually, step
 from integration.broker.conftest import OpenStage
 from integration.broker.stage import RealStage, open_blocking
-from mastercontrol.engine.ports import BrokerUnavailable
+from mastercontrol.engine.ports import BrokerForbidden, BrokerUnavailable
 from mastercontrol_worker.contract import RESULTS_EXCHANGE
 from mastercontrol_worker.link import REPLIES
 from mastercontrol_worker.presence import PRESENCE_ROUTING_KEY
@@ -103,7 +103,7 @@ async def test_an_operator_without_the_right_to_answer_loses_nothing_else(stage:
     user = urlsplit(stage.url).username
     limited = {"configure": ".*", "write": "^mcp\\..*$", "read": ".*"}
     await stage.admin.call("PUT", f"/permissions/{stage.vhost}/{user}", limited)
-    with pytest.raises(BrokerUnavailable, match="403"):
+    with pytest.raises(BrokerForbidden, match="403"):
         await stage.broker.tell([(address, b"one")])
     assert stage.seen.lost == []
     assert stage.broker.epoch is not None
