@@ -71,8 +71,8 @@ class Scaler:
             decided = await self._decide(state, pool, state.depth)
             if state.depth is not None:
                 state.known_at = state.depth_at
-            if not decided and state.depth is not None:
-                state.target = None
+                if not decided:
+                    state.target = None
 
     async def lower(self, state: PoolState, pool: WorkerPool) -> None:
         """Go one step towards the smaller number that was decided on, if it was.
