@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from importlib.resources import files
 from typing import Any
 
@@ -30,7 +31,8 @@ def test_a_command_is_read_as_it_was_written(command: CommandMessage) -> None:
 
 
 def test_what_is_written_fits_the_schemas_and_what_is_refused_does_not() -> None:
-    _schema("presence.json").validate(json.loads(PRESENCE.encode()))
+    for doing in Doing:
+        _schema("presence.json").validate(json.loads(replace(PRESENCE, doing=doing).encode()))
     for command in (CommandMessage(Command.DRAIN, "order-7", 7), CommandMessage(Command.RESUME)):
         _schema("command.json").validate(json.loads(command.encode()))
     for name, change in WRONG.items():
