@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from typing import Self
+
+from integration.listener import Listener
 
 
 class Proxy:
@@ -13,26 +14,21 @@ class Proxy:
     def __init__(self, host: str, port: int) -> None:
         self.accepted = 0
         self._target = (host, port)
-        self._server: asyncio.Server | None = None
-        self._pairs: set[asyncio.Task[None]] = set()
+        self._listener = Listener(self._serve)
         self._to_operator: set[asyncio.StreamWriter] = set()
         self._to_broker, self._from_broker = asyncio.Event(), asyncio.Event()
         self.flow()
 
     @property
     def port(self) -> int:
-        assert self._server is not None
-        return int(self._server.sockets[0].getsockname()[1])
+        return self._listener.port
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        await self._listener.open()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        assert self._server is not None
-        self._server.close()
-        await self.cut()
-        await self._server.wait_closed()
+        await self._listener.close()
 
     def stall(self, *, to_broker: bool = True, from_broker: bool = True) -> None:
         """Hold bytes back from now on, without closing anything."""
@@ -52,28 +48,18 @@ class Proxy:
 
     async def cut(self) -> None:
         """End all connections at once, without a goodbye. New ones are taken."""
-        pairs = list(self._pairs)
-        for pair in pairs:
-            pair.cancel()
-        await asyncio.gather(*pairs, return_exceptions=True)
+        await self._listener.cut()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.accepted += 1
-        task = asyncio.current_task()
-        assert task is not None
-        self._pairs.add(task)
         self._to_operator.add(writer)
-        with contextlib.suppress(OSError, asyncio.CancelledError):
+        try:
             await self._join(reader, writer)
-        self._pairs.discard(task)
-        self._to_operator.discard(writer)
+        finally:
+            self._to_operator.discard(writer)
 
     async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            there_reader, there_writer = await asyncio.open_connection(*self._target)
-        except OSError:
-            writer.transport.abort()
-            raise
+        there_reader, there_writer = await asyncio.open_connection(*self._target)
         ways = (
             asyncio.create_task(_copy(reader, there_writer, self._to_broker)),
             asyncio.create_task(_copy(there_reader, writer, self._from_broker)),

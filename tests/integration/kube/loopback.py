@@ -7,6 +7,8 @@ import contextlib
 from collections.abc import AsyncIterator
 from enum import Enum, auto
 
+from integration.listener import Listener
+
 
 class Mode(Enum):
     """What the proxy does with bytes that arrive from now on."""
@@ -31,19 +33,16 @@ class Proxy:
         self.port = 0
         self._upstream = upstream
         self._writers: set[asyncio.StreamWriter] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
 
     @contextlib.asynccontextmanager
     async def serve(self) -> AsyncIterator[Proxy]:
-        server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-        self.port = server.sockets[0].getsockname()[1]
+        listener = Listener(self._accept)
+        await listener.open()
+        self.port = listener.port
         try:
             yield self
         finally:
-            server.close()
-            self.cut()
-            await server.wait_closed()
-            await asyncio.gather(*self._tasks)
+            await listener.close()
 
     def cut(self) -> None:
         """Close all connections."""
@@ -52,11 +51,7 @@ class Proxy:
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self.mode is Mode.CLOSED:
-            writer.transport.abort()
             return
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
         up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self._upstream)
         both = {writer, up_writer}
         self._writers |= both
@@ -67,11 +62,8 @@ class Proxy:
             )
         finally:
             for each in both:
-                each.close()
-                with contextlib.suppress(OSError):
-                    await each.wait_closed()
+                each.transport.abort()
             self._writers -= both
-            self._tasks.discard(task)
 
     async def _pump(
         self,
