@@ -1,5 +1,7 @@
 """The operator's own policy at a site: the real Scaler and Reducer, with their ports to it. What they await is at once.
 
+The pools of one `Operator` are of one namespace and share a Limiter.
+
 What stands here is what `pools/controller.py` does around them: when a turn is taken. A decision is a turn of the
 Scaler, in which it asks `scaling.decide_replicas` once or twice, and `leaving.plan` where there are too many workers.
 """
@@ -10,7 +12,7 @@ import asyncio
 import atexit
 import datetime as dt
 import math
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeVar, cast
 
 from autoscaling.site import Site
@@ -36,21 +38,74 @@ START = 1000.0
 NOW = dt.datetime(2030, 1, 1, tzinfo=dt.UTC)
 
 
+AFTER = 0.1
+"""Seconds between the Deployments that a new process gets to know."""
+
+
+class Operator:
+    """One process at a time."""
+
+    def __init__(self, settings: PoolSettings | None = None) -> None:
+        self.settings = settings or PoolSettings()
+        self.pools: dict[str, OperatorPool] = {}
+        self.over = 0  # how often more workers were asked for than the namespace may have
+
+    def limiter(self, monotonic: Callable[[], float]) -> Limiter:
+        """As `PoolController` makes it."""
+        return Limiter(
+            self.settings,
+            monotonic,
+            lambda _, name: self.pools[name].outstanding,
+            lambda _: [pool.state for pool in self.pools.values()],
+        )
+
+    def hurry(self) -> None:
+        """As `PoolController` does it."""
+        for pool in self.pools.values():
+            pool.plan(SOON)
+
+    def begin(self) -> None:
+        """A new process leads: it knows nothing yet."""
+        for i, pool in enumerate(self.pools.values()):
+            pool.begin(AFTER * i)
+
+    def connected(self, *, is_connected: bool) -> None:
+        """The broker is away, or back."""
+        for pool in self.pools.values():
+            pool.connected(is_connected=is_connected)
+
+    def scaled(self) -> None:
+        """One of the pools is to have more workers than before."""
+        most = self.settings.max_workers
+        if most is not None and sum(pool.site.replicas for pool in self.pools.values()) > most:
+            self.over += 1
+
+
 class OperatorPool:
     """One pool.
 
     :param spec: that of the WorkerPool, without its template.
     :param unread: the share of readings that fail.
+    :param operator: of which it is one of several pools; it goes by its `settings` then.
     """
 
     def __init__(
-        self, site: Site, spec: dict[str, Any], settings: PoolSettings | None = None, *, unread: float = 0.0
+        self,
+        site: Site,
+        spec: dict[str, Any],
+        settings: PoolSettings | None = None,
+        *,
+        unread: float = 0.0,
+        operator: Operator | None = None,
     ) -> None:
-        self._site, self._unread = site, unread
-        self._settings = settings or PoolSettings()
+        self.site, self._unread = site, unread
+        self._operator = operator or Operator(settings)
+        self._settings = self._operator.settings
+        self._name = f"work{len(self._operator.pools)}"
+        self._operator.pools[self._name] = self
         template = {"image": "bench", "handlers": "bench", "concurrency": site.kind.concurrency}
-        meta = {"namespace": "bench", "name": "work", "uid": "u", "generation": 1}
-        self._pool = parse_pool({"metadata": meta, "spec": {**spec, "template": template}})
+        meta = {"namespace": "bench", "name": self._name, "uid": "u", "generation": 1}
+        self.pool = parse_pool({"metadata": meta, "spec": {**spec, "template": template}})
         self.outstanding = 0
         self.epoch: str | None = "e"
         self._version = 1
@@ -61,36 +116,44 @@ class OperatorPool:
 
     def _make_scaler(self) -> Scaler:
         """As `PoolController` does it."""
-        cluster, times = cast("PoolCluster", _Cluster(self._site)), (lambda: NOW, self._monotonic)
-        limiter = Limiter(self._settings, self._monotonic, self._outstanding, lambda _: (self._state,))
+        cluster, times = cast("PoolCluster", _Cluster(self.site, self._operator)), (lambda: NOW, self._monotonic)
+        limiter = self._operator.limiter(self._monotonic)
         reducer = Reducer(cluster, self, self._settings, self._monotonic)
         return Scaler(
             *(cluster, cast("Broker", self), self._settings, *times),
-            *(self._outstanding, reducer, limiter, lambda _: self._plan(SOON)),
+            *(self._outstanding, reducer, limiter, lambda _: self._operator.hurry()),
         )
 
-    def begin(self) -> None:
-        """A new process leads: it knows nothing yet."""
-        self._state = PoolState("bench", "work", "u", self._settings)
-        self._state.pool = self._pool
-        self._state.crew.listen(self._monotonic())
-        self._state.live.observe(self._deployment())
-        self._plan(SOON)
+    def begin(self, after: float = 0.0) -> None:
+        """A new process leads: it knows nothing yet. It sees the Deployment after so many seconds."""
+        self.state = PoolState("bench", self._name, "u", self._settings)
+        self.state.pool = self.pool
+        self.state.crew.listen(self._monotonic())
+        if after:
+            self.site.timeline.after(after, self.counted)
+        else:
+            self.state.live.observe(self._deployment())
+        self.plan(SOON)
+
+    def roll(self) -> None:
+        """The pool's template was edited: the operator applies the Deployment, and learns of it by the answer."""
+        self.site.roll()
+        self.counted()
 
     def connected(self, *, is_connected: bool) -> None:
         """The broker is away, or back."""
         self.epoch = "e" if is_connected else None
         if is_connected:
-            self._state.crew.listen(self._monotonic())
-            self._state.depth_at = None
-        self._plan(SOON)
+            self.state.crew.listen(self._monotonic())
+            self.state.depth_at = None
+        self.plan(SOON)
 
     # What the site tells.
 
     def published(self) -> None:
         """As `PoolController.poke`."""
         self.outstanding += 1
-        self._plan(SOON if self._scaler.rises(self._state, self._pool) else self._settings.scale_interval_seconds)
+        self.plan(SOON if self._scaler.rises(self.state, self.pool) else self._settings.scale_interval_seconds)
 
     def answered(self) -> None:
         """A step is done, as the engine knows."""
@@ -100,80 +163,89 @@ class OperatorPool:
         """As `PoolController.on_presence`."""
         if self.epoch is None:
             return
-        self._state.crew.hear(message, message.worker, self._monotonic())
-        if self._state.target is not None and message.doing is not Doing.CONSUMING and not message.held:
-            self._plan(SOON)
+        self.state.crew.hear(message, message.worker, self._monotonic())
+        if self.state.target is not None and message.doing is not Doing.CONSUMING and not message.held:
+            self.plan(SOON)
 
     def counted(self) -> None:
         """As `PoolController.on_deployment`."""
         self._version += 1
-        self._state.live.observe(self._deployment())
-        self._plan(SOON)
+        self.state.live.observe(self._deployment())
+        self.plan(SOON)
 
     # The broker, as far as Scaler and Reducer need it.
 
     async def depth(self, namespace: str, pool: str) -> Depth | None:  # noqa: ARG002 - there is one pool
         """What the broker says of the queue."""
-        if self._unread and self._site.random.random() < self._unread:
+        if self._unread and self.site.random.random() < self._unread:
             raise BrokerUnavailable("no answer")
-        return self._site.depth()
+        return self.site.depth()
 
     async def held(self, namespace: str, pool: str) -> dict[str, int] | None:  # noqa: ARG002 - there is one pool
         """What the broker knows of the workers."""
-        return None if self.epoch is None else self._site.statistics()
+        return None if self.epoch is None else self.site.statistics()
 
     async def tell(self, letters: Sequence[tuple[str, bytes]]) -> None:
         """Send commands to workers."""
         if self.epoch is None:
             raise BrokerUnavailable("away")
         for address, body in letters:
-            self._site.tell(address, CommandMessage.decode(body))
+            self.site.tell(address, CommandMessage.decode(body))
 
     # Turns.
 
-    def _plan(self, seconds: float) -> None:
-        due = self._site.timeline.now + seconds
+    def plan(self, seconds: float) -> None:
+        """Take a turn in so many seconds, if there is none before."""
+        due = self.site.timeline.now + seconds
         if due < self._due:
             self._due = due
-            self._site.timeline.at(due, lambda: self._turn(due))
+            self.site.timeline.at(due, lambda: self._turn(due))
 
     def _turn(self, due: float) -> None:
         if due != self._due:
             return  # there was an earlier one
         self._due = math.inf
-        self._site.tally.decisions += 1
-        at_once(self._scaler.scale(self._state, self._pool))
-        at_once(self._scaler.lower(self._state, self._pool))
-        delay = self._scaler.reading_due(self._state, self._pool)
+        self.site.tally.decisions += 1
+        at_once(self._scaler.scale(self.state, self.pool))
+        at_once(self._scaler.lower(self.state, self.pool))
+        delay = self._scaler.reading_due(self.state, self.pool)
         if delay is not None:
-            self._plan(max(delay, SOON))
+            self.plan(max(delay, SOON))
 
     def _monotonic(self) -> float:
-        return START + self._site.timeline.now
+        return START + self.site.timeline.now
 
     def _outstanding(self, namespace: str, name: str) -> int:  # noqa: ARG002 - there is one pool
         return self.outstanding
 
     def _deployment(self) -> RawObject:
-        workers = self._site.workers.values()
+        deployment, workers = self.site.deployment, self.site.workers.values()
         ready = sum(worker.ready_at is not None for worker in workers)
-        status = {"replicas": len(workers), "updatedReplicas": len(workers), "readyReplicas": ready}
-        meta = {"uid": "d", "generation": self._version, "resourceVersion": str(self._version)}
+        status = {
+            "observedGeneration": deployment.observed,
+            "replicas": len(workers),
+            "updatedReplicas": deployment.updated(),
+            "readyReplicas": ready,
+        }
+        meta = {"uid": "d", "generation": deployment.generation, "resourceVersion": str(self._version)}
         return {
             "metadata": meta,
-            "spec": {"replicas": self._site.replicas},
-            "status": {**status, "observedGeneration": self._version},
+            "spec": {"replicas": deployment.replicas},
+            "status": {name: count for name, count in status.items() if count},  # as Kubernetes leaves out a zero
         }
 
 
 class _Cluster:
     """The API server, as far as Scaler and Reducer need it."""
 
-    def __init__(self, site: Site) -> None:
-        self._site = site
+    def __init__(self, site: Site, operator: Operator) -> None:
+        self._site, self._operator = site, operator
 
     async def scale(self, namespace: str, name: str, replicas: int) -> None:  # noqa: ARG002
+        more = replicas > self._site.replicas
         self._site.scale(replicas)
+        if more:
+            self._operator.scaled()
 
     async def annotate_pod(self, namespace: str, name: str, annotations: dict[str, str | None]) -> None:  # noqa: ARG002
         if not self._site.annotate(name, annotations[DELETION_COST]):

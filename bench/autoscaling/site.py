@@ -1,34 +1,27 @@
-"""A queue, a ReplicaSet, its pods and their workers, with the time that everything takes. No policy.
+"""A queue, a Deployment, its pods and their workers, with the time that everything takes. No policy.
 
-A policy sets the number of replicas and may annotate pods; what it hears of comes through `Listener`. The ReplicaSet
-takes pods as Kubernetes' does (pkg/controller/controller_utils.go, ActivePodsWithRanks): not ready first, then the
-lowest deletion cost, then those on nodes with the most of them, then the younger ones (in powers of two of their age),
-then whom it likes. A pod that is to end takes no more steps once the signal has reached it, and is killed after its
-grace period; what it held then goes back into the queue.
+A policy sets the number of replicas and may annotate pods; what it hears of comes through `Listener`. Which pods the
+ReplicaSets take, `controllers.py` says. A pod that is to end takes no more steps once the signal has reached it, and is
+killed after its grace period; what it held then goes back into the queue.
 """
 
 from __future__ import annotations
 
 import math
 import random
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from autoscaling.controllers import Deployment, Why
+from autoscaling.speech import Speech
 from autoscaling.tally import Sample, Step, Tally
 from autoscaling.timeline import Timeline
 from mastercontrol.engine.ports import Depth, RawObject
 from mastercontrol.pools.leaving import DELETION_COST
-from mastercontrol_worker.presence import (
-    PRESENCE_SECONDS,
-    Command,
-    CommandMessage,
-    Doing,
-    PresenceMessage,
-)
-
-QUEUE = "mcp.pool.bench.work"
+from mastercontrol_worker.presence import CommandMessage, PresenceMessage
 
 STATISTICS_SECONDS = 5.0
 """Between two updates of what RabbitMQ's management interface says."""
@@ -43,6 +36,7 @@ class Ways:
     connect: tuple[float, float] = (0.3, 2.0)  # from a container's start, when its pod is ready, to its first step
     signal: tuple[float, float] = (0.05, 1.0)  # from a pod's deletion to its SIGTERM
     start: tuple[float, float] = (1.0, 4.0)  # from a pod's creation to its container's start
+    heartbeat: tuple[float, float] = (5.0, 60.0)  # until the broker gives up a consumer whose node has failed
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +79,11 @@ class Worker:
     held: list[Step] = field(default_factory=list)
     ready_at: float | None = None
     consuming: bool = False
-    ending: bool = False  # its pod was deleted
+    revision: int = 1  # of its template
+    ending: Why | None = None  # its pod was deleted
     touched: bool = False  # it was deleted while it held something, or got something then
     gone: bool = False
+    dead: bool = False  # its node has failed
     cost: str | None = None
     cost_seen: str | None = None  # by the ReplicaSet
     draining: bool = False
@@ -95,6 +91,11 @@ class Worker:
     drained_until: float = -math.inf
     said_until: float = 0.0  # what it says arrives in order,
     told_until: float = 0.0  # as does what it is told
+
+    @property
+    def runs(self) -> bool:
+        """Whether there is a process that nobody has told to end."""
+        return self.ending is None and not self.gone and not self.dead
 
     def as_pod(self) -> RawObject:
         """As the API server shows it."""
@@ -105,24 +106,31 @@ class Worker:
 
 
 class Site:
-    """One pool's. `replicas` is what the Deployment is told to have."""
+    """One pool's."""
 
     def __init__(self, timeline: Timeline, seed: str, ways: Ways | None = None, pods: Pods | None = None) -> None:
         self.timeline, self.random = timeline, random.Random(seed)
+        self.other = random.Random(f"{seed} aside")
         self.ways, self.kind = ways or Ways(), pods or Pods()
         self.tally = Tally()
-        self.replicas = 0
+        self.deployment, self.speech = Deployment(self), Speech(self)
+        self.closed: AbstractSet[int] = frozenset()  # nodes that take no new pods
         self.workers: dict[str, Worker] = {}  # whose pods count as replicas
         self.existing = 0  # with those that end
         self.waiting: deque[Step] = deque()
         self.held = 0
         self._ending: list[Worker] = []  # that do not know it yet
+        self._ghosts: list[Worker] = []  # dead, and the broker does not know it yet
         self._statistics: dict[str, int] = {}
         self.listener: Listener | None = None
-        self._seen_replicas = 0
         self._names = 0
         self._counted_at = 0.0
         self._publish_statistics()
+
+    @property
+    def replicas(self) -> int:
+        """What the Deployment is told to have."""
+        return self.deployment.replicas
 
     # What a policy may do and look at.
 
@@ -130,10 +138,15 @@ class Site:
         """Set the number of replicas; the ReplicaSet sees it a little later."""
         if replicas == self.replicas:
             return
-        self.replicas = replicas
         self.tally.changes += 1
-        self._later(self.ways.watch, lambda: self._see(self.replicas))
-        self._tell_counts()  # the Deployment has changed
+        self.deployment.scale(replicas)
+        self.tell_counts()  # the Deployment has changed
+
+    def roll(self) -> None:
+        """Somebody changes the template."""
+        self.tally.rolls += 1
+        self.deployment.roll()
+        self.tell_counts()
 
     def annotate(self, name: str, cost: str | None) -> bool:
         """Set or remove a pod's deletion cost; whether there is such a pod."""
@@ -145,12 +158,13 @@ class Site:
         def see() -> None:
             worker.cost_seen = worker.cost
 
-        self._later(self.ways.watch, see)
+        self.later(self.ways.watch, see)
         return True
 
     def depth(self) -> Depth:
         """What the broker says."""
-        return Depth(len(self.waiting), self.held, sum(worker.consuming for worker in self.workers.values()))
+        consumers = sum(worker.consuming for worker in (*self.workers.values(), *self._ghosts))
+        return Depth(len(self.waiting), self.held, consumers)
 
     def statistics(self) -> dict[str, int]:
         """The steps that each consumer holds, as the broker's management interface says it: some seconds old."""
@@ -160,15 +174,14 @@ class Site:
         """Send something to a worker."""
         worker = self.workers.get(name)
         if worker is not None:
-            worker.told_until = max(worker.told_until, self.timeline.now + self.random.uniform(*self.ways.message))
-            self.timeline.at(worker.told_until, lambda: self._obey(worker, command))
+            self.speech.tell(worker, command)
 
     def publish(self, seconds: float) -> None:
         """A step comes."""
         step = Step(self.timeline.now, seconds)
         self.tally.steps.append(step)
         self.waiting.append(step)
-        self._hand_out()
+        self.hand_out()
         if self.listener is not None:
             self.listener.published()
 
@@ -181,49 +194,63 @@ class Site:
         """The end of the run: count what is still there."""
         self._count(0)
 
-    # The ReplicaSet.
+    # What the ReplicaSets and the nodes do.
 
-    def _see(self, replicas: int) -> None:
-        self._seen_replicas = replicas
-        missing = replicas - len(self.workers)
-        for _ in range(missing):
-            self._create()
-        if missing < 0:
-            nodes = Counter(worker.node for worker in self.workers.values())
-            order = sorted(self.workers.values(), key=lambda worker: self._rank(worker, nodes))
-            for worker in order[:-missing]:
-                self._delete(worker)
-        if missing:
-            self._tell_counts()
-
-    def _rank(self, worker: Worker, nodes: Counter[int]) -> tuple[bool, int, int, float, float]:
-        ready_for = 0.0 if worker.ready_at is None else self.timeline.now - worker.ready_at
-        age = math.floor(math.log2(ready_for)) if ready_for > 0 else -math.inf
-        return worker.ready_at is not None, int(worker.cost_seen or 0), -nodes[worker.node], age, worker.luck
-
-    def _create(self) -> None:
+    def create(self, revision: int) -> None:
+        """A new pod."""
         self._names += 1
         dice = self.random
-        worker = Worker(f"w{self._names}", dice.randrange(self.kind.nodes), self.timeline.now, dice.random())
+        nodes = [node for node in range(self.kind.nodes) if node not in self.closed]
+        node = nodes[dice.randrange(len(nodes))]
+        worker = Worker(f"w{self._names}", node, self.timeline.now, dice.random(), revision=revision)
         self.workers[worker.name] = worker
         self._count(1)
-        self._later(self.ways.start, lambda: self._start(worker))
+        self.later(self.ways.start, lambda: self._start(worker))
 
-    def _delete(self, worker: Worker) -> None:
+    def delete(self, worker: Worker, why: Why) -> None:
+        """A pod is to end: a signal, and its grace period."""
         del self.workers[worker.name]
-        worker.ending = True
+        worker.ending = why
         self._ending.append(worker)
-        self.tally.ended += 1
+        self.tally.ended[why] += 1
         if worker.held:
-            worker.touched = True
-            self.tally.chosen += 1
+            self._touch(worker, why)
         began = self.timeline.now
-        self._later(self.ways.signal, lambda: self._signal(worker))
+        self.later(self.ways.signal, lambda: self._signal(worker))
         self.timeline.at(began + self.kind.grace_seconds, lambda: self._kill(worker))
 
-    def _tell_counts(self) -> None:
+    def die(self, worker: Worker) -> None:
+        """Its node has failed, of which nobody knows yet: to the broker it consumes until the heartbeat is missed."""
+        if worker.dead or worker.gone:
+            return
+        self.tally.lost_pods += 1
+        self.tally.lost_steps += len(worker.held)
+        for step in worker.held:
+            step.lost += 1
+        ghost = replace(worker, dead=True)
+        if worker.consuming or worker.held:
+            self._ghosts.append(ghost)
+            self.aside(self.ways.heartbeat, lambda: self._miss(ghost))
+        worker.dead, worker.consuming, worker.held = True, False, []
+        if worker.ending is not None:
+            self._remove(worker)
+
+    def unready(self, worker: Worker) -> None:
+        """The cluster has noticed that its node is not there."""
+        worker.ready_at = None
+        self.tell_counts()
+
+    def vanish(self, worker: Worker) -> None:
+        """The cluster takes a pod of a node that is not there for gone."""
+        if self.workers.pop(worker.name, None) is not None:
+            self._remove(worker)
+            self.deployment.replenish()
+            self.tell_counts()
+
+    def tell_counts(self) -> None:
+        """The Deployment's status has changed."""
         if self.listener is not None:
-            self._later(self.ways.watch, self.listener.counted)
+            self.later(self.ways.watch, self.listener.counted)
 
     def _count(self, change: int) -> None:
         now = self.timeline.now
@@ -238,24 +265,26 @@ class Site:
     # A pod's life.
 
     def _start(self, worker: Worker) -> None:
-        if worker.ending:
+        if not worker.runs:
             return
         worker.ready_at = self.timeline.now
-        self._tell_counts()
-        self._later(self.ways.connect, lambda: self._connect(worker))
+        self.deployment.pods_changed()
+        self.tell_counts()
+        self.later(self.ways.connect, lambda: self._connect(worker))
 
     def _connect(self, worker: Worker) -> None:
-        if worker.gone or worker.ending:
+        if not worker.runs:
             return
         worker.consuming = True
-        self._speak(worker)
-        self._speak_again(worker)
-        self._hand_out()
+        self.speech.begin(worker)
+        self.hand_out()
 
     def _signal(self, worker: Worker) -> None:
         worker.consuming = False
         self._ending.remove(worker)
-        if not worker.held:
+        if worker.held:
+            self.speech.end(worker)
+        else:
             self._remove(worker)
 
     def _kill(self, worker: Worker) -> None:
@@ -263,13 +292,21 @@ class Site:
             return
         if worker.held:
             self.tally.killed += 1
-            for step in reversed(worker.held):
-                self.tally.lost_seconds += self.timeline.now - step.latest
-                self.waiting.appendleft(step)
-            self.held -= len(worker.held)
-            worker.held = []
+            self.tally.lost_seconds += sum(self.timeline.now - step.latest for step in worker.held)
+            self._give_back(worker)
         self._remove(worker)
-        self._hand_out()
+        self.hand_out()
+
+    def _miss(self, ghost: Worker) -> None:
+        """The broker has heard nothing of it for too long."""
+        self._ghosts.remove(ghost)
+        self._give_back(ghost)
+        self.hand_out()
+
+    def _give_back(self, worker: Worker) -> None:
+        self.waiting.extendleft(reversed(worker.held))
+        self.held -= len(worker.held)
+        worker.held = []
 
     def _remove(self, worker: Worker) -> None:
         if not worker.gone:
@@ -278,27 +315,33 @@ class Site:
 
     # Work.
 
-    def _hand_out(self) -> None:
+    def hand_out(self) -> None:
+        """The broker gives what waits to who has a free slot."""
         if not self.waiting:
             return
         slots = self.kind.concurrency
         free = [one for one in self._consumers() if len(one.held) < slots]
         while self.waiting and free:
             worker = free[int(self.random.random() * len(free))]
-            self._begin(worker, self.waiting.popleft())
+            self._give(worker, self.waiting.popleft())
             if len(worker.held) >= slots:
                 free.remove(worker)
 
     def _consumers(self) -> list[Worker]:
-        return [one for one in (*self.workers.values(), *self._ending) if one.consuming]
+        return [one for one in (*self.workers.values(), *self._ending, *self._ghosts) if one.consuming]
 
-    def _begin(self, worker: Worker, step: Step) -> None:
-        if worker.ending and not worker.touched:
-            worker.touched = True
-            self.tally.chosen += 1
-        step.begin(self.timeline.now)
+    def _touch(self, worker: Worker, why: Why) -> None:
+        worker.touched = True
+        self.tally.busy[why] += 1
+
+    def _give(self, worker: Worker, step: Step) -> None:
         worker.held.append(step)
         self.held += 1
+        if worker.dead:
+            return  # nobody is there to begin it
+        if worker.ending is not None and not worker.touched:
+            self._touch(worker, worker.ending)
+        step.begin(self.timeline.now)
         self.timeline.after(step.seconds, lambda: self._end(worker, step))
 
     def _end(self, worker: Worker, step: Step) -> None:
@@ -308,52 +351,18 @@ class Site:
         self.held -= 1
         step.ended = self.timeline.now
         if self.listener is not None:
-            self._later(self.ways.message, self.listener.answered)
-        if worker.ending:
+            self.later(self.ways.message, self.listener.answered)
+        if worker.ending is not None:
             if not worker.held and not worker.consuming:
                 self._remove(worker)
         elif worker.draining:
-            self._speak(worker)
-        self._hand_out()
+            self.speech.speak(worker)
+        self.hand_out()
 
-    # What a worker says and is told.
-
-    def _obey(self, worker: Worker, command: CommandMessage) -> None:
-        """As the worker does it: it stops to consume, and then says so; what comes until then it takes."""
-        if worker.gone or worker.ending or worker.ready_at is None:
-            return
-        worker.order = command.order
-        drains = command.command is Command.DRAIN
-        worker.drained_until = self.timeline.now + command.seconds if drains else -math.inf
-        self._later(self.ways.message, lambda: self._carry_out(worker, command.order))
-        if drains:
-            self.timeline.at(worker.drained_until, lambda: self._carry_out(worker, command.order))
-
-    def _carry_out(self, worker: Worker, order: str) -> None:
-        if worker.gone or worker.ending or order != worker.order:
-            return
-        worker.draining = worker.drained_until > self.timeline.now
-        worker.consuming = not worker.draining
-        self._speak(worker)
-        self._hand_out()
-
-    def _speak_again(self, worker: Worker) -> None:
-        def speak() -> None:
-            if not worker.gone and not worker.ending:
-                self._speak(worker)
-                self._speak_again(worker)
-
-        self.timeline.after(PRESENCE_SECONDS * self.random.uniform(0.75, 1.0), speak)
-
-    def _speak(self, worker: Worker) -> None:
-        listener = self.listener
-        if listener is None:
-            return
-        doing = Doing.DRAINING if worker.draining else Doing.CONSUMING
-        slots = self.kind.concurrency
-        said = PresenceMessage(QUEUE, worker.name, doing, len(worker.held), slots, worker.order)
-        worker.said_until = max(worker.said_until, self.timeline.now + self.random.uniform(*self.ways.message))
-        self.timeline.at(worker.said_until, lambda: listener.heard(said))
-
-    def _later(self, way: tuple[float, float], act: Callable[[], None]) -> None:
+    def later(self, way: tuple[float, float], act: Callable[[], None]) -> None:
+        """Plan something that takes its time."""
         self.timeline.after(self.random.uniform(*way), act)
+
+    def aside(self, way: tuple[float, float], act: Callable[[], None]) -> None:
+        """The same with dice of their own: a site to which nothing happens stays as it is without them."""
+        self.timeline.after(self.other.uniform(*way), act)

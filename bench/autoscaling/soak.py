@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from autoscaling.controllers import Why
 from autoscaling.loads import Arrival, poisson
 from autoscaling.pool import OperatorPool
 from autoscaling.site import Pods, Site, Ways
@@ -61,7 +62,7 @@ class Found:
         self.decisions += tally.decisions
         self.steps += len(tally.steps)
         self.changes += tally.changes
-        self.ended += tally.ended
+        self.ended += tally.ended[Why.SCALE_DOWN]
         self.chosen += tally.chosen
         self.killed += tally.killed
         self.again += tally.again

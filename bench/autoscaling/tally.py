@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+
+from autoscaling.controllers import Why
 
 
 @dataclass(eq=False, slots=True)
 class Step:
-    """One step. `times`: how often it was begun, first when it `began`, and at the `latest`."""
+    """One step. `times`: how often it was begun, first when it `began`, and at the `latest`.
+
+    `lost`: how often the node failed on which it was at work.
+    """
 
     dispatched: float
     seconds: float
@@ -17,6 +23,7 @@ class Step:
     latest: float = 0.0
     ended: float | None = None
     times: int = 0
+    lost: int = 0
 
     def begin(self, now: float) -> None:
         """A worker has it."""
@@ -38,8 +45,10 @@ class Sample:
 class Tally:
     """Counts of one run. Times in seconds.
 
-    `chosen` pods were told to end while they held a step or got one then; `killed` ones did not finish it within the
-    grace period, so that it was done again; `lost_seconds` of work were thrown away by that.
+    `ended` pods were told to end, by why; those of them that held a step then, or got one, were `busy`. `killed` ones
+    did not finish it within the grace period, so that it was done again; `lost_seconds` of work were thrown away by
+    that.
+    With failed nodes went `lost_pods`, on which `lost_steps` were at work.
     """
 
     steps: list[Step] = field(default_factory=list)
@@ -47,10 +56,18 @@ class Tally:
     pod_seconds: float = 0.0
     decisions: int = 0
     changes: int = 0
-    ended: int = 0
-    chosen: int = 0
+    ended: Counter[Why] = field(default_factory=Counter)
+    busy: Counter[Why] = field(default_factory=Counter)
     killed: int = 0
     lost_seconds: float = 0.0
+    lost_pods: int = 0
+    lost_steps: int = 0
+    rolls: int = 0
+
+    @property
+    def chosen(self) -> int:
+        """Busy pods that the policy's own scale-downs ended."""
+        return self.busy[Why.SCALE_DOWN]
 
     @property
     def waits(self) -> list[float]:
@@ -64,8 +81,8 @@ class Tally:
 
     @property
     def again(self) -> int:
-        """Executions beyond the first of each step."""
-        return sum(max(step.times - 1, 0) for step in self.steps)
+        """Executions beyond the first of each step, and those that failed nodes make necessary."""
+        return sum(max(step.times - 1 - step.lost, 0) for step in self.steps)
 
     @property
     def replica_hours(self) -> float:
@@ -89,8 +106,11 @@ def together(tallies: Sequence[Tally]) -> Tally:
         pod_seconds=sum(tally.pod_seconds for tally in tallies),
         decisions=sum(tally.decisions for tally in tallies),
         changes=sum(tally.changes for tally in tallies),
-        ended=sum(tally.ended for tally in tallies),
-        chosen=sum(tally.chosen for tally in tallies),
+        ended=sum((tally.ended for tally in tallies), Counter()),
+        busy=sum((tally.busy for tally in tallies), Counter()),
         killed=sum(tally.killed for tally in tallies),
         lost_seconds=sum(tally.lost_seconds for tally in tallies),
+        lost_pods=sum(tally.lost_pods for tally in tallies),
+        lost_steps=sum(tally.lost_steps for tally in tallies),
+        rolls=sum(tally.rolls for tally in tallies),
     )
