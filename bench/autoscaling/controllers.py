@@ -28,7 +28,7 @@ class Why(Enum):
 
 
 class Deployment:
-    """`replicas`, `revision` (of the template) and `generation` are as written, `observed` is the generation acted on."""
+    """`replicas`, `revision` (of the template) and `generation` are as written; `observed` is what was acted on."""
 
     def __init__(self, site: Site) -> None:
         self._site = site

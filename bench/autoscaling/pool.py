@@ -16,7 +16,8 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeVar, cast
 
 from autoscaling.site import Site
-from mastercontrol.api.pool import parse_pool
+from autoscaling.timeline import Timeline
+from mastercontrol.api.pool import SelectPolicy, Unit, WorkerPool, parse_pool
 from mastercontrol.engine.ports import Broker, BrokerUnavailable, Depth, Gone, RawObject
 from mastercontrol.pools.leaving import DELETION_COST
 from mastercontrol.pools.limiter import Limiter
@@ -48,7 +49,8 @@ class Operator:
     def __init__(self, settings: PoolSettings | None = None) -> None:
         self.settings = settings or PoolSettings()
         self.pools: dict[str, OperatorPool] = {}
-        self.over = 0  # how often more workers were asked for than the namespace may have
+        self.over = 0  # how often more workers were asked for than the namespace may have,
+        self.hasty = 0  # and more at a time than the pool's policies allow
 
     def limiter(self, monotonic: Callable[[], float]) -> Limiter:
         """As `PoolController` makes it."""
@@ -74,11 +76,43 @@ class Operator:
         for pool in self.pools.values():
             pool.connected(is_connected=is_connected)
 
-    def scaled(self) -> None:
-        """One of the pools is to have more workers than before."""
-        most = self.settings.max_workers
-        if most is not None and sum(pool.site.replicas for pool in self.pools.values()) > most:
-            self.over += 1
+    def scaled(self, pool: OperatorPool, before: int) -> None:
+        """A pool is to have another number of workers: is it one that it may have?"""
+        replicas, most = pool.site.replicas, self.settings.max_workers
+        if replicas > before:
+            self.over += most is not None and sum(pool.site.replicas for pool in self.pools.values()) > most
+            self.hasty += replicas > pool.allowance.most(before)
+        pool.allowance.note(replicas)
+
+
+class Allowance:
+    """How many workers a pool may have by its `scaleUp`: as documented, from the numbers that there were."""
+
+    def __init__(self, pool: WorkerPool, timeline: Timeline) -> None:
+        self._pool, self._timeline = pool, timeline
+        self._numbers: list[tuple[float, int]] = [(-math.inf, 0)]
+
+    def note(self, replicas: int) -> None:
+        """So many it is to have from now on."""
+        self._numbers.append((self._timeline.now, replicas))
+
+    def forget(self) -> None:
+        """A new process knows only what there is."""
+        self._numbers = [(-math.inf, self._numbers[-1][1])]
+
+    def most(self, current: int) -> float:
+        """What it may grow to now."""
+        behavior = self._pool.autoscaling.scale_up
+        if not behavior.policies:
+            return math.inf
+        limits = []
+        for policy in behavior.policies:
+            begin = self._timeline.now - policy.period_seconds
+            then = [number for at, number in self._numbers if at <= begin + 1e-6][-1]
+            more = policy.value if policy.unit is Unit.PODS else math.ceil(then * policy.value / 100)
+            limits.append(then + more)
+        limit = min(limits) if behavior.select is SelectPolicy.MIN else max(limits)
+        return max(limit, current, 1, self._pool.min_replicas)
 
 
 class OperatorPool:
@@ -106,6 +140,7 @@ class OperatorPool:
         template = {"image": "bench", "handlers": "bench", "concurrency": site.kind.concurrency}
         meta = {"namespace": "bench", "name": self._name, "uid": "u", "generation": 1}
         self.pool = parse_pool({"metadata": meta, "spec": {**spec, "template": template}})
+        self.allowance = Allowance(self.pool, site.timeline)
         self.outstanding = 0
         self.epoch: str | None = "e"
         self._version = 1
@@ -116,7 +151,7 @@ class OperatorPool:
 
     def _make_scaler(self) -> Scaler:
         """As `PoolController` does it."""
-        cluster, times = cast("PoolCluster", _Cluster(self.site, self._operator)), (lambda: NOW, self._monotonic)
+        cluster, times = cast("PoolCluster", _Cluster(self, self._operator)), (lambda: NOW, self._monotonic)
         limiter = self._operator.limiter(self._monotonic)
         reducer = Reducer(cluster, self, self._settings, self._monotonic)
         return Scaler(
@@ -126,6 +161,7 @@ class OperatorPool:
 
     def begin(self, after: float = 0.0) -> None:
         """A new process leads: it knows nothing yet. It sees the Deployment after so many seconds."""
+        self.allowance.forget()
         self.state = PoolState("bench", self._name, "u", self._settings)
         self.state.pool = self.pool
         self.state.crew.listen(self._monotonic())
@@ -238,21 +274,20 @@ class OperatorPool:
 class _Cluster:
     """The API server, as far as Scaler and Reducer need it."""
 
-    def __init__(self, site: Site, operator: Operator) -> None:
-        self._site, self._operator = site, operator
+    def __init__(self, pool: OperatorPool, operator: Operator) -> None:
+        self._pool, self._operator = pool, operator
 
     async def scale(self, namespace: str, name: str, replicas: int) -> None:  # noqa: ARG002
-        more = replicas > self._site.replicas
-        self._site.scale(replicas)
-        if more:
-            self._operator.scaled()
+        before = self._pool.site.replicas
+        self._pool.site.scale(replicas)
+        self._operator.scaled(self._pool, before)
 
     async def annotate_pod(self, namespace: str, name: str, annotations: dict[str, str | None]) -> None:  # noqa: ARG002
-        if not self._site.annotate(name, annotations[DELETION_COST]):
+        if not self._pool.site.annotate(name, annotations[DELETION_COST]):
             raise Gone("no such pod")
 
     async def list_pods(self, namespace: str, selector: str) -> list[RawObject]:  # noqa: ARG002
-        return [worker.as_pod() for worker in self._site.workers.values()]
+        return [worker.as_pod() for worker in self._pool.site.workers.values()]
 
 
 _LOOP = asyncio.new_event_loop()

@@ -116,7 +116,7 @@ class Site:
         self.deployment, self.speech = Deployment(self), Speech(self)
         self.closed: AbstractSet[int] = frozenset()  # nodes that take no new pods
         self.workers: dict[str, Worker] = {}  # whose pods count as replicas
-        self.existing = 0  # with those that end
+        self._pods: dict[Worker, None] = {}  # with those that end
         self.waiting: deque[Step] = deque()
         self.held = 0
         self._ending: list[Worker] = []  # that do not know it yet
@@ -131,6 +131,11 @@ class Site:
     def replicas(self) -> int:
         """What the Deployment is told to have."""
         return self.deployment.replicas
+
+    @property
+    def existing(self) -> int:
+        """How many pods there are, with those that end."""
+        return len(self._pods)
 
     # What a policy may do and look at.
 
@@ -185,6 +190,11 @@ class Site:
         if self.listener is not None:
             self.listener.published()
 
+    @property
+    def has_work(self) -> bool:
+        """Whether a step waits or is at work."""
+        return bool(self.waiting or self.held)
+
     def sample(self) -> None:
         """Take note of how it is."""
         backlog = len(self.waiting) + self.held
@@ -192,7 +202,7 @@ class Site:
 
     def close(self) -> None:
         """The end of the run: count what is still there."""
-        self._count(0)
+        self._count()
 
     # What the ReplicaSets and the nodes do.
 
@@ -204,7 +214,8 @@ class Site:
         node = nodes[dice.randrange(len(nodes))]
         worker = Worker(f"w{self._names}", node, self.timeline.now, dice.random(), revision=revision)
         self.workers[worker.name] = worker
-        self._count(1)
+        self._count()
+        self._pods[worker] = None
         self.later(self.ways.start, lambda: self._start(worker))
 
     def delete(self, worker: Worker, why: Why) -> None:
@@ -218,6 +229,16 @@ class Site:
         began = self.timeline.now
         self.later(self.ways.signal, lambda: self._signal(worker))
         self.timeline.at(began + self.kind.grace_seconds, lambda: self._kill(worker))
+
+    def on(self, node: int) -> list[Worker]:
+        """All whose pods are on a node and not gone, those that end as well."""
+        return [worker for worker in self._pods if worker.node == node]
+
+    def evict(self, worker: Worker) -> None:
+        """Its node is drained."""
+        self.delete(worker, Why.EVICTION)
+        self.deployment.replenish()
+        self.tell_counts()
 
     def die(self, worker: Worker) -> None:
         """Its node has failed, of which nobody knows yet: to the broker it consumes until the heartbeat is missed."""
@@ -252,11 +273,10 @@ class Site:
         if self.listener is not None:
             self.later(self.ways.watch, self.listener.counted)
 
-    def _count(self, change: int) -> None:
+    def _count(self) -> None:
         now = self.timeline.now
         self.tally.pod_seconds += self.existing * (now - self._counted_at)
         self._counted_at = now
-        self.existing += change
 
     def _publish_statistics(self) -> None:
         self._statistics = {one.name: len(one.held) for one in self._consumers()}
@@ -311,7 +331,8 @@ class Site:
     def _remove(self, worker: Worker) -> None:
         if not worker.gone:
             worker.gone, worker.consuming = True, False
-            self._count(-1)
+            self._count()
+            del self._pods[worker]
 
     # Work.
 
