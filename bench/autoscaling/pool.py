@@ -137,9 +137,8 @@ class OperatorPool:
         self._settings = self._operator.settings
         self._name = f"work{len(self._operator.pools)}"
         self._operator.pools[self._name] = self
-        template = {"image": "bench", "handlers": "bench", "concurrency": site.kind.concurrency}
-        meta = {"namespace": "bench", "name": self._name, "uid": "u", "generation": 1}
-        self.pool = parse_pool({"metadata": meta, "spec": {**spec, "template": template}})
+        self.spec = spec
+        self.pool = self._parse(spec)
         self.allowance = Allowance(self.pool, site.timeline)
         self.outstanding = 0
         self.epoch: str | None = "e"
@@ -169,6 +168,17 @@ class OperatorPool:
             self.site.timeline.after(after, self.counted)
         else:
             self.state.live.observe(self._deployment())
+        self.plan(SOON)
+
+    def _parse(self, spec: dict[str, Any]) -> WorkerPool:
+        template = {"image": "bench", "handlers": "bench", "concurrency": self.site.kind.concurrency}
+        meta = {"namespace": "bench", "name": self._name, "uid": "u", "generation": 1}
+        return parse_pool({"metadata": meta, "spec": {**spec, "template": template}})
+
+    def pause(self, *, paused: bool) -> None:
+        """The user writes `maxReplicas: 0`, or takes that back."""
+        bounds = {"minReplicas": 0, "maxReplicas": 0} if paused else {}
+        self.pool = self.state.pool = self._parse({**self.spec, **bounds})
         self.plan(SOON)
 
     def roll(self) -> None:

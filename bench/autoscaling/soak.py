@@ -17,7 +17,7 @@ from autoscaling.pool import Operator, OperatorPool
 from autoscaling.site import Site
 from autoscaling.tally import Tally, together
 from autoscaling.timeline import Timeline
-from autoscaling.world import PlannedPool, Rolled, World, draw
+from autoscaling.world import Paused, PlannedPool, Rolled, World, draw
 from mastercontrol.pools.disruption import budget
 from mastercontrol.pools.settings import PoolSettings
 
@@ -163,6 +163,9 @@ def _place(timeline: Timeline, operator: Operator, world: World, number: int, pl
         timeline.at(arrival.at, _publish(site, arrival.seconds))
     for roll in plan.rolls:
         timeline.at(roll.at, _roll(pool, roll))
+    for pause in plan.pauses:
+        timeline.at(pause.at, _pause(pool, pause))
+        timeline.at(pause.at + pause.seconds, lambda: pool.pause(paused=False))
     return pool
 
 
@@ -172,6 +175,15 @@ def _publish(site: Site, seconds: float) -> Callable[[], None]:
 
 def _roll(pool: OperatorPool, roll: Rolled) -> Callable[[], None]:
     return pool.roll if roll.by_operator else pool.site.roll
+
+
+def _pause(pool: OperatorPool, pause: Paused) -> Callable[[], None]:
+    def act() -> None:
+        pool.pause(paused=True)
+        if pause.rolls:
+            pool.roll()
+
+    return act
 
 
 def _budget(pool: OperatorPool) -> dict[str, object] | None:

@@ -26,6 +26,15 @@ class Rolled:
 
 
 @dataclass(frozen=True, slots=True)
+class Paused:
+    """The user writes `maxReplicas: 0` for so many seconds; `rolls`: and another template in the same edit."""
+
+    at: float
+    seconds: float
+    rolls: bool
+
+
+@dataclass(frozen=True, slots=True)
 class PlannedPool:
     """One pool and its load."""
 
@@ -34,6 +43,7 @@ class PlannedPool:
     ways: Ways
     arrivals: tuple[Arrival, ...]
     rolls: tuple[Rolled, ...] = ()
+    pauses: tuple[Paused, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +76,8 @@ def draw(seed: str) -> World:
     )
     if rolls:
         pools = tuple(replace(pool, rolls=tuple(_rolls(more, seconds))) for pool in pools)
+    if more.random() < 0.2:  # noqa: PLR2004
+        pools = tuple(replace(pool, pauses=tuple(_pauses(more, seconds, rolls=rolls))) for pool in pools)
     faulty = dice.random() < 0.5  # noqa: PLR2004
     return World(
         seed=seed,
@@ -133,6 +145,15 @@ def _quota(dice: random.Random, pools: tuple[PlannedPool, ...]) -> int:
 def _rolls(dice: random.Random, until: float) -> Iterator[Rolled]:
     for at in _times(dice, until, 600.0):
         yield Rolled(at, by_operator=dice.random() < 0.8)  # noqa: PLR2004
+
+
+def _pauses(dice: random.Random, until: float, *, rolls: bool) -> Iterator[Paused]:
+    end = 0.0
+    for at in _times(dice, until, 600.0):
+        if at > end:
+            pause = Paused(at, dice.uniform(5.0, 120.0), rolls and dice.random() < 0.5)  # noqa: PLR2004
+            end = at + pause.seconds
+            yield pause
 
 
 def _drains(dice: random.Random, until: float, nodes: int) -> Iterator[Drain]:
