@@ -39,6 +39,7 @@ class Departures:
     mute_at: float = -math.inf
     idle: tuple[float, frozenset[str]] | None = None  # when it was looked up who is idle, and who was
     idle_before: frozenset[str] = frozenset()  # and who was the time before
+    silent: dict[str, float] = field(default_factory=dict)  # who is ready and says nothing, and since when that is seen
     tidied: bool = False  # whether marks of a former operator were looked for
 
     def compare(self, pods: Iterable[Pod], replicas: int, now: float) -> list[Pod]:

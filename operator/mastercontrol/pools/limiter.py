@@ -7,7 +7,7 @@ changed lately.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mastercontrol.api.names import Reason
 from mastercontrol.api.pool import WorkerPool
@@ -72,7 +72,8 @@ class Limiter:
         others = [other for other in self._neighbours(state.namespace) if other.active is not None]
         demands = [self._demand(other) for other in others]
         if not all(other.live.known for other in others if other is not state):
-            return Bounds(policy, state.live.replicas, alone.limit)  # how many they have is not known yet
+            current = state.live.replicas  # how many they have is not known yet
+            return Bounds(_without_room(policy, current), current, alone.limit)
         room = fairness.room(self._quota, state.name, demands)
         ceiling = room if alone.ceiling is None else min(room, alone.ceiling)
         shares = fairness.shares(self._quota, demands)
@@ -80,10 +81,11 @@ class Limiter:
             return Bounds(policy, ceiling, alone.limit)
         share = shares[state.name]
         allowed = min(share, max(ceiling, min(state.live.replicas, share)))
+        policy = _without_room(policy.within(share), max(room, state.live.replicas))
         if allowed >= wanted:
-            return Bounds(policy.within(share), ceiling, alone.limit)
+            return Bounds(policy, ceiling, alone.limit)
         message = f"the steps call for {wanted} workers, this pool's part of the namespace's {self._quota} is {share}"
-        return Bounds(policy.within(share), ceiling, Problem(Reason.NAMESPACE_QUOTA, message), presses=room < share)
+        return Bounds(policy, ceiling, Problem(Reason.NAMESPACE_QUOTA, message), presses=room < share)
 
     def _demand(self, state: PoolState) -> Demand:
         pool = state.active
@@ -98,3 +100,8 @@ class Limiter:
     def _backlog(self, state: PoolState) -> int:
         read = 0 if state.depth is None else state.depth.backlog
         return max(self._outstanding(state.namespace, state.name), read)
+
+
+def _without_room(policy: ScalingPolicy, most: int) -> ScalingPolicy:
+    """The same where `minReplicas` has to wait for the places that others have still."""
+    return replace(policy, minimum=min(policy.minimum, most))

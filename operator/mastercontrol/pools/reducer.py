@@ -22,7 +22,7 @@ from mastercontrol.pools.ports import PoolCluster, WorkerLine
 from mastercontrol.pools.scaling import ScalingReason
 from mastercontrol.pools.settings import PoolSettings
 from mastercontrol.pools.state import PoolState
-from mastercontrol_worker.presence import DRAIN_SECONDS, Command, CommandMessage, Doing
+from mastercontrol_worker.presence import DRAIN_SECONDS, PRESENCE_SECONDS, Command, CommandMessage, Doing
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +37,9 @@ MUTE_SECONDS: Final = 300.0
 
 IDLE_SECONDS: Final = 5.0
 """For so long what the broker says of its consumers is taken for new: it counts no more often."""
+
+SILENT_SECONDS: Final = PRESENCE_SECONDS
+"""For so long a ready pod says nothing until its worker is taken for one that never will."""
 
 MARKED_AT_ONCE: Final = 16
 
@@ -60,8 +63,8 @@ class Reducer:
 
         :raises StoreError: pods could not be read.
         """
-        now, known = self._monotonic(), state.departures
-        if state.live.is_rolling and wanted > 0:
+        now, known, rolls = self._monotonic(), state.departures, state.live.is_rolling
+        if rolls and wanted > 0:
             # Old and new pods are of two ReplicaSets, among which Kubernetes divides a scale-down by its own rules.
             await self.keep(state)
             return state.live.replicas, None
@@ -81,6 +84,8 @@ class Reducer:
         await self._ask(state, crew, plan.drain, known.free(plan.resume, now - settle))
         fault = await self._mark(state, known.free(plan.unmark, now - settle), marked=False)
         fault = await self._mark(state, plan.mark, marked=True) or fault
+        if rolls and plan.replicas > 0:
+            return state.live.replicas, fault  # for the same reason: all go, or nobody yet
         if plan.replicas < state.live.replicas:
             known.went(plan.going, now)
         return min(plan.replicas, state.live.replicas), fault
@@ -117,10 +122,15 @@ class Reducer:
         """Of the workers that say nothing of themselves, those that may go."""
         now, known = self._monotonic(), state.departures
         strangers = {pod.name for pod in pods if pod.name not in crew}
+        known.silent = {
+            name: known.silent.get(name, now) for name in strangers & {pod.name for pod in pods if pod.ready}
+        }
         if not strangers or not state.crew.heard_all(now):
             return ()
         if why in WRITTEN and known.mute is None:
-            return strangers - state.crew.spoken  # one that spoke before may be at work, and cut off from us
+            # One that spoke before may be at work, and cut off from us; one that has just started is yet to speak.
+            silent = {name for name, since in known.silent.items() if now - since >= SILENT_SECONDS}
+            return silent - state.crew.spoken
         if known.idle is None or now - known.idle[0] >= IDLE_SECONDS:
             held = await self._line.held(*state.key) or {}
             known.idle_before = frozenset() if known.idle is None else known.idle[1]

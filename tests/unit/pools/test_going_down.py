@@ -196,8 +196,24 @@ async def test_where_the_user_wrote_the_number_silence_holds_up_nothing_but_who_
     site.world.controller.on_presence(site.yard.workers["w0"].presence, "to-w0")
     await site.after(40)
     await site.world.add(pool(generation=2, maxReplicas=0))
-    await site.after(5)
+    await site.after(15)
     assert sorted(site.yard.workers) == ["w0"]
+
+
+async def test_a_worker_that_has_just_started_is_not_taken_for_one_that_says_nothing(site: Site) -> None:
+    """Found by the simulator of autoscaling (bench/autoscaling): it had its first step before it was heard of."""
+    await site.begin(3, busy=3)
+    await site.after(40)
+    del site.yard.workers["w2"]
+    late = site.yard.add("late", speaks=False)
+    await site.world.add(pool(generation=2, maxReplicas=0))
+    await site.after(3)
+    late.left, late.speaks = [20.0], True
+    site.yard.speak(late)
+    await site.after(15)
+    assert site.drained == ["late", "w0", "w1"]
+    await site.after(15)
+    assert site.drained == ["w0", "w1"]
 
 
 async def test_a_new_operator_ends_nobody_for_a_written_number_before_it_has_heard_of_all(site: Site) -> None:

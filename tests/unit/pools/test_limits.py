@@ -8,6 +8,7 @@ import pytest
 
 from mastercontrol.engine.ports import Depth
 from unit.pools.world import World, pool
+from unit.pools.yard import Worker
 
 SLOW = {"scaleUp": {"policies": [{"type": "Pods", "value": 2, "periodSeconds": 10}]}}
 
@@ -91,6 +92,21 @@ async def test_there_are_never_more_than_that(shared: World) -> None:
             shared.finish(name)
         most = max(most, sum(shared.cluster.replicas(each) for each in ("one", "two", "three")))
     assert most == 10
+
+
+async def test_not_even_for_minreplicas_are_there_more(shared: World) -> None:
+    """Found by the simulator of autoscaling (bench/autoscaling): a pool that was paused came back beyond the quota."""
+    await shared.add(pool("one", uid="u1"))
+    shared.publish(10, "one")
+    await shared.after(2)
+    shared.cluster.pods[:] = [Worker(f"w{number}").as_pod() for number in range(10)]  # nobody knows what they hold
+    await shared.add(pool("two", uid="u2", minReplicas=2))
+    await shared.after(2)
+    assert (shared.cluster.replicas("one"), shared.cluster.replicas("two")) == (10, 0)
+    assert reason(shared, "two") == ("True", "NamespaceQuota")
+    shared.cluster.pods.clear()
+    await shared.after(4)
+    assert (shared.cluster.replicas("one"), shared.cluster.replicas("two")) == (8, 2)
 
 
 async def test_idle_workers_stay_through_their_window_while_nobody_needs_their_place(shared: World) -> None:

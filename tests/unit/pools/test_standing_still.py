@@ -154,3 +154,16 @@ async def test_if_another_pod_was_taken_the_one_that_was_meant_is_chosen_anew(si
     assert await site.look(1) == 2
     site.now += SETTLE
     assert await site.look(1) == 2
+
+
+async def test_where_all_are_to_go_while_pods_are_replaced_none_goes_before_all_can(site: Site) -> None:
+    """Of two ReplicaSets Kubernetes takes by its own rules, and the marks may be in the other one."""
+    site.begin(a=[], b=[], c=[9.0])
+    status = {"observedGeneration": 1, "replicas": 3, "updatedReplicas": 1}
+    site.state.live.observe(_deployment(2) | {"status": status})
+    for _ in range(5):
+        assert await site.look(0) == 2
+        site.now += SETTLE
+    assert {name for name, worker in site.yard.workers.items() if worker.draining} == {"a", "b", "c"}
+    site.yard.work(9.0)
+    assert await site.look(0) == 0
