@@ -74,7 +74,9 @@ class Deployment:
         self._site.later(self._site.ways.watch, self._act)
 
     def _act(self) -> None:
-        self.observed = self.generation
+        if self.observed != self.generation:
+            self.observed = self.generation
+            self._site.tell_observed()
         before, why = self.sets, Why.ROLL_OUT
         if self.replicas != self._seen_replicas and any(before.values()):
             self.sets = deployment.scaled(before, self._seen_replicas, self.replicas)

@@ -70,7 +70,7 @@ class Keda:
         site.timeline.after(site.random.uniform(0, settings.sync_period), self._sync)
 
     def _value(self) -> int:
-        depth = self._site.depth()
+        depth = self._site.queue.depth()
         return depth.backlog if self._settings.counts_unacknowledged else depth.ready
 
     def _poll(self) -> None:

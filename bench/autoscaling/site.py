@@ -9,22 +9,19 @@ from __future__ import annotations
 
 import math
 import random
-from collections import deque
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from autoscaling.controllers import Deployment, Why
+from autoscaling.queue import Queue
 from autoscaling.speech import Speech
 from autoscaling.tally import Sample, Step, Tally
 from autoscaling.timeline import Timeline
-from mastercontrol.engine.ports import Depth, RawObject
+from mastercontrol.engine.ports import RawObject
 from mastercontrol.pools.leaving import DELETION_COST
 from mastercontrol_worker.presence import CommandMessage, PresenceMessage
-
-STATISTICS_SECONDS = 5.0
-"""Between two updates of what RabbitMQ's management interface says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,15 +114,11 @@ class Site:
         self.closed: AbstractSet[int] = frozenset()  # nodes that take no new pods
         self.workers: dict[str, Worker] = {}  # whose pods count as replicas
         self._pods: dict[Worker, None] = {}  # with those that end
-        self.waiting: deque[Step] = deque()
-        self.held = 0
-        self._ending: list[Worker] = []  # that do not know it yet
-        self._ghosts: list[Worker] = []  # dead, and the broker does not know it yet
-        self._statistics: dict[str, int] = {}
+        self.ending: list[Worker] = []  # that do not know it yet
         self.listener: Listener | None = None
         self._names = 0
         self._counted_at = 0.0
-        self._publish_statistics()
+        self.queue = Queue(self)
 
     @property
     def replicas(self) -> int:
@@ -166,15 +159,6 @@ class Site:
         self.later(self.ways.watch, see)
         return True
 
-    def depth(self) -> Depth:
-        """What the broker says."""
-        consumers = sum(worker.consuming for worker in (*self.workers.values(), *self._ghosts))
-        return Depth(len(self.waiting), self.held, consumers)
-
-    def statistics(self) -> dict[str, int]:
-        """The steps that each consumer holds, as the broker's management interface says it: some seconds old."""
-        return self._statistics
-
     def tell(self, name: str, command: CommandMessage) -> None:
         """Send something to a worker."""
         worker = self.workers.get(name)
@@ -185,20 +169,18 @@ class Site:
         """A step comes."""
         step = Step(self.timeline.now, seconds)
         self.tally.steps.append(step)
-        self.waiting.append(step)
-        self.hand_out()
+        self.queue.put(step)
         if self.listener is not None:
             self.listener.published()
 
     @property
     def has_work(self) -> bool:
         """Whether a step waits or is at work."""
-        return bool(self.waiting or self.held)
+        return self.queue.depth().backlog > 0
 
     def sample(self) -> None:
         """Take note of how it is."""
-        backlog = len(self.waiting) + self.held
-        self.tally.samples.append(Sample(self.timeline.now, self.existing, backlog))
+        self.tally.samples.append(Sample(self.timeline.now, self.existing, self.queue.depth().backlog))
 
     def close(self) -> None:
         """The end of the run: count what is still there."""
@@ -222,7 +204,7 @@ class Site:
         """A pod is to end: a signal, and its grace period."""
         del self.workers[worker.name]
         worker.ending = why
-        self._ending.append(worker)
+        self.ending.append(worker)
         self.tally.ended[why] += 1
         if worker.held:
             self._touch(worker, why)
@@ -250,8 +232,7 @@ class Site:
             step.lost += 1
         ghost = replace(worker, dead=True)
         if worker.consuming or worker.held:
-            self._ghosts.append(ghost)
-            self.aside(self.ways.heartbeat, lambda: self._miss(ghost))
+            self.queue.haunt(ghost)
         worker.dead, worker.consuming, worker.held = True, False, []
         if worker.ending is not None:
             self._remove(worker)
@@ -273,14 +254,15 @@ class Site:
         if self.listener is not None:
             self.later(self.ways.watch, self.listener.counted)
 
+    def tell_observed(self) -> None:
+        """Its status says that the cluster's controller has seen what was written."""
+        if self.listener is not None:
+            self.aside(self.ways.watch, self.listener.counted)
+
     def _count(self) -> None:
         now = self.timeline.now
         self.tally.pod_seconds += self.existing * (now - self._counted_at)
         self._counted_at = now
-
-    def _publish_statistics(self) -> None:
-        self._statistics = {one.name: len(one.held) for one in self._consumers()}
-        self.timeline.after(STATISTICS_SECONDS, self._publish_statistics)
 
     # A pod's life.
 
@@ -297,11 +279,11 @@ class Site:
             return
         worker.consuming = True
         self.speech.begin(worker)
-        self.hand_out()
+        self.queue.hand_out()
 
     def _signal(self, worker: Worker) -> None:
         worker.consuming = False
-        self._ending.remove(worker)
+        self.ending.remove(worker)
         if worker.held:
             self.speech.end(worker)
         else:
@@ -313,20 +295,9 @@ class Site:
         if worker.held:
             self.tally.killed += 1
             self.tally.lost_seconds += sum(self.timeline.now - step.latest for step in worker.held)
-            self._give_back(worker)
+            self.queue.take_back(worker)
         self._remove(worker)
-        self.hand_out()
-
-    def _miss(self, ghost: Worker) -> None:
-        """The broker has heard nothing of it for too long."""
-        self._ghosts.remove(ghost)
-        self._give_back(ghost)
-        self.hand_out()
-
-    def _give_back(self, worker: Worker) -> None:
-        self.waiting.extendleft(reversed(worker.held))
-        self.held -= len(worker.held)
-        worker.held = []
+        self.queue.hand_out()
 
     def _remove(self, worker: Worker) -> None:
         if not worker.gone:
@@ -336,30 +307,12 @@ class Site:
 
     # Work.
 
-    def hand_out(self) -> None:
-        """The broker gives what waits to who has a free slot."""
-        if not self.waiting:
-            return
-        slots = self.kind.concurrency
-        free = [one for one in self._consumers() if len(one.held) < slots]
-        while self.waiting and free:
-            worker = free[int(self.random.random() * len(free))]
-            self._give(worker, self.waiting.popleft())
-            if len(worker.held) >= slots:
-                free.remove(worker)
-
-    def _consumers(self) -> list[Worker]:
-        return [one for one in (*self.workers.values(), *self._ending, *self._ghosts) if one.consuming]
-
     def _touch(self, worker: Worker, why: Why) -> None:
         worker.touched = True
         self.tally.busy[why] += 1
 
-    def _give(self, worker: Worker, step: Step) -> None:
-        worker.held.append(step)
-        self.held += 1
-        if worker.dead:
-            return  # nobody is there to begin it
+    def work(self, worker: Worker, step: Step) -> None:
+        """A worker begins a step."""
         if worker.ending is not None and not worker.touched:
             self._touch(worker, worker.ending)
         step.begin(self.timeline.now)
@@ -368,8 +321,7 @@ class Site:
     def _end(self, worker: Worker, step: Step) -> None:
         if step not in worker.held:
             return  # the worker was killed
-        worker.held.remove(step)
-        self.held -= 1
+        self.queue.settle(worker, step)
         step.ended = self.timeline.now
         if self.listener is not None:
             self.later(self.ways.message, self.listener.answered)
@@ -378,7 +330,7 @@ class Site:
                 self._remove(worker)
         elif worker.draining:
             self.speech.speak(worker)
-        self.hand_out()
+        self.queue.hand_out()
 
     def later(self, way: tuple[float, float], act: Callable[[], None]) -> None:
         """Plan something that takes its time."""

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field, replace
 
 from autoscaling.controllers import Why
 from autoscaling.disturbances import Evictable, Nodes
-from autoscaling.pool import Operator, OperatorPool
+from autoscaling.operators import Operator
+from autoscaling.pool import OperatorPool
 from autoscaling.site import Site
 from autoscaling.tally import Tally, together
 from autoscaling.timeline import Timeline

@@ -75,4 +75,4 @@ class Speech:
         worker.draining = worker.drained_until > self._site.timeline.now
         worker.consuming = not worker.draining
         self.speak(worker)
-        self._site.hand_out()
+        self._site.queue.hand_out()

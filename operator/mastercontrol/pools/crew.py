@@ -40,7 +40,7 @@ class Member:
 
 
 class Crew:
-    """`since` is when this process began to listen."""
+    """`since` is when this process began to listen; None while it can't."""
 
     def __init__(self) -> None:
         self.since: float | None = None
@@ -52,6 +52,10 @@ class Crew:
     def listen(self, now: float) -> None:
         """The connection on which workers are heard was made (again)."""
         self.since = now
+
+    def miss(self) -> None:
+        """The connection is lost: who speaks now is not heard."""
+        self.since = None
 
     def hear(self, message: PresenceMessage, address: str | None, now: float) -> None:
         """Take in what a worker says."""

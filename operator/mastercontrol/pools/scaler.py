@@ -81,6 +81,8 @@ class Scaler:
         """
         if not _is_seen(state):
             return
+        if self._broker.epoch is None:
+            state.crew.miss()
         if state.depth is None and (state.target is None or state.target[1] is ScalingReason.SHRINK):
             # What was begun stands still for a while: one answer that is missing is no reason to undo it.
             if self._monotonic() - state.known_at >= UNKNOWN_SECONDS:

@@ -1,4 +1,4 @@
-"""The simulator of autoscaling (bench/autoscaling): its properties in a short run, and that it can find something."""
+"""The simulator of autoscaling (bench/autoscaling): its site, its model of KEDA, and what the comparison says."""
 
 from __future__ import annotations
 
@@ -15,33 +15,13 @@ from autoscaling.keda import KedaSettings
 from autoscaling.loads import Arrival, Load, all_loads, from_history, recorded
 from autoscaling.pictures import of_windows, over_time
 from autoscaling.site import Pods, Site, Ways
-from autoscaling.soak import draw, play, soak
 from autoscaling.timeline import Timeline
-from mastercontrol.pools.settings import PoolSettings
 
 SEED = 11
-DECISIONS = 15_000
 
 
 def load(times: Sequence[tuple[float, float]]) -> Load:
     return Load("test", "", tuple(Arrival(at, seconds) for at, seconds in times))
-
-
-def test_no_busy_worker_is_ended_whatever_comes_and_all_work_is_done_once() -> None:
-    found = soak(SEED, DECISIONS)
-    assert found.decisions >= DECISIONS
-    assert found.ended > 200, "too little happens to show anything"
-    assert (found.chosen, found.killed, found.again, found.wronged, found.stuck) == (0, 0, 0, [], [])
-
-
-def test_the_soak_finds_a_policy_that_does_not_wait_for_its_marks_to_be_seen() -> None:
-    assert soak(SEED, DECISIONS, PoolSettings(mark_settle_seconds=0.0)).chosen > 0
-
-
-def test_the_same_seed_is_the_same_run() -> None:
-    first, second = (play(draw("3/1"))[0] for _ in range(2))
-    assert first.waits == second.waits
-    assert (first.decisions, first.pod_seconds) == (second.decisions, second.pod_seconds)
 
 
 @pytest.mark.parametrize("name", ["burst", "slow-start", "long", "trickle"])
@@ -137,7 +117,7 @@ def test_what_a_pod_holds_at_the_end_of_its_grace_period_is_done_again() -> None
     site.scale(0)
     timeline.run(50.0)
     assert (site.tally.chosen, site.tally.killed, site.existing) == (2, 1, 0)
-    assert [len(site.waiting), site.tally.unfinished] == [1, 1]
+    assert [len(site.queue.waiting), site.tally.unfinished] == [1, 1]
     site.scale(1)
     timeline.run(200.0)
     assert (site.tally.unfinished, site.tally.again) == (0, 1)

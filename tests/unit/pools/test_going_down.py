@@ -216,6 +216,24 @@ async def test_a_worker_that_has_just_started_is_not_taken_for_one_that_says_not
     assert site.drained == ["w0", "w1"]
 
 
+async def test_while_the_broker_is_away_silence_says_nothing(site: Site) -> None:
+    """Found by the simulator of autoscaling (bench/autoscaling): a worker that came meanwhile was not heard."""
+    await site.begin(3, busy=3)
+    await site.after(40)
+    site.world.broker.epoch = None
+    site.world.broker.depths["resize"] = None
+    site.cut = True
+    del site.yard.workers["w2"]
+    late = site.yard.add("late", left=[1e6], speaks=False)
+    await site.world.add(pool(generation=2, maxReplicas=0))
+    await site.after(60)
+    late.speaks, site.cut = True, False
+    site.yard.speak(late)
+    site.world.connect("e1")
+    await site.after(60)
+    assert site.drained == ["late", "w0", "w1"]
+
+
 async def test_a_new_operator_ends_nobody_for_a_written_number_before_it_has_heard_of_all(site: Site) -> None:
     await site.begin(2, busy=2)
     await new_operator(site, maxReplicas=0, generation=2)
