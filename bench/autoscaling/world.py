@@ -66,9 +66,9 @@ def draw(seed: str) -> World:
     """A world from its seed."""
     dice, more = random.Random(seed), random.Random(f"{seed} more")
     seconds = dice.uniform(1800, 5400)
-    nodes = dice.choice((1, 3, 20))
+    nodes = dice.choice((1, 3, 6, 20))
     shared = more.random() < 0.3  # noqa: PLR2004
-    rolls, drains, fails, paces = (more.random() < share for share in (0.35, 0.35, 0.35, 0.3))
+    rolls, drains, fails, paces = (more.random() < share for share in (0.5, 0.5, 0.5, 0.4))
     disturbed = rolls or (drains and nodes > 1)
     pools = tuple(
         _pool(dice, seconds, nodes, more if paces else None, is_patient=disturbed)
@@ -143,7 +143,7 @@ def _quota(dice: random.Random, pools: tuple[PlannedPool, ...]) -> int:
 
 
 def _rolls(dice: random.Random, until: float) -> Iterator[Rolled]:
-    for at in _times(dice, until, 600.0):
+    for at in _times(dice, until, 400.0):
         yield Rolled(at, by_operator=dice.random() < 0.8)  # noqa: PLR2004
 
 
@@ -157,12 +157,12 @@ def _pauses(dice: random.Random, until: float, *, rolls: bool) -> Iterator[Pause
 
 
 def _drains(dice: random.Random, until: float, nodes: int) -> Iterator[Drain]:
-    for at in _times(dice, until, 400.0):
+    for at in _times(dice, until, 200.0):
         yield Drain(at, dice.randrange(nodes), dice.uniform(10.0, 120.0))
 
 
 def _failures(dice: random.Random, until: float, nodes: int) -> Iterator[Failure]:
-    for at in _times(dice, until, 600.0):
+    for at in _times(dice, until, 300.0):
         noticed = dice.uniform(5.0, 45.0)
         gone = noticed + dice.uniform(1.0, 60.0)
         yield Failure(at, dice.randrange(nodes), noticed, gone, gone + dice.uniform(1.0, 120.0))
