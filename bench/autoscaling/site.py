@@ -9,6 +9,7 @@ grace period; what it held then goes back into the queue.
 
 from __future__ import annotations
 
+import datetime as dt
 import math
 import random
 from collections import Counter, deque
@@ -29,6 +30,9 @@ from mastercontrol_worker.presence import (
 )
 
 QUEUE = "mcp.pool.bench.work"
+
+NOW = dt.datetime(2030, 1, 1, tzinfo=dt.UTC)
+"""The time at the beginning of a run."""
 
 STATISTICS_SECONDS = 5.0
 """Between two updates of what RabbitMQ's management interface says."""
@@ -99,9 +103,15 @@ class Worker:
     def as_pod(self) -> RawObject:
         """As the API server shows it."""
         annotations = {} if self.cost is None else {DELETION_COST: self.cost}
-        ready = "True" if self.ready_at is not None else "False"
-        meta = {"name": self.name, "annotations": annotations, "creationTimestamp": f"{self.created:012.3f}"}
-        return {"metadata": meta, "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": ready}]}}
+        since = self.created if self.ready_at is None else self.ready_at
+        ready = {"type": "Ready", "status": str(self.ready_at is not None), "lastTransitionTime": _time(since)}
+        meta = {"name": self.name, "annotations": annotations, "creationTimestamp": _time(self.created)}
+        return {"metadata": meta, "status": {"phase": "Running", "conditions": [ready]}}
+
+
+def _time(seconds: float) -> str:
+    """As the API server writes it: whole seconds."""
+    return (NOW + dt.timedelta(seconds=math.floor(seconds))).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 class Site:

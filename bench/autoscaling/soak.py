@@ -129,7 +129,7 @@ def draw(seed: str) -> World:
     concurrency = dice.choice((1, 1, 1, 2, 4))
     autoscaling = {
         "targetBacklog": dice.choice((1, 1, 2, 4)),
-        "scaleDownStabilizationSeconds": dice.choice((0, 1, 3, 10, 60)),
+        "scaleDownStabilizationSeconds": dice.choice((0, 1, 3, 10, 60, None)),
     }
     faulty = dice.random() < 0.5  # noqa: PLR2004
     return World(

@@ -54,7 +54,7 @@ class Limiter:
 
     def bounds(self, state: PoolState, pool: WorkerPool) -> Bounds:
         """What holds for a pool now."""
-        policy = policy_of(pool)
+        policy = policy_of(pool, state.start_seconds)
         if not policy.automatic or policy.maximum == 0:
             return Bounds(policy)
         needed = policy.needed(self._backlog(state))
