@@ -1,7 +1,7 @@
 """`make bench-scaling`: the comparison, the variants and the soak, all from one seed.
 
 python -m autoscaling compare   each load under the pool's own policy and under KEDA with an HPA
-python -m autoscaling variants  other values of targetBacklog and scaleDownStabilizationSeconds
+python -m autoscaling variants  other values of targetBacklog and scaleDownStabilizationSeconds, other pauses of pulses
 python -m autoscaling soak      pools that nobody chose, until there were enough decisions
 python -m autoscaling record    a load from a run's history, to standard output
 python -m autoscaling all       the first three
@@ -16,13 +16,15 @@ import time
 from pathlib import Path
 
 from autoscaling.compare import HEAD, KEDA_HTTP, OURS, POLICIES, Policy, keda_policy, pool_policy, row, run, table
-from autoscaling.loads import all_loads, from_history
+from autoscaling.loads import all_loads, from_history, pulses
 from autoscaling.pictures import of_windows, over_time
 from autoscaling.soak import soak
 from autoscaling.tally import Tally, together
 
 WINDOWS = (15, 30, 60, 120, 300)
 TARGETS = (2, 4)
+PAUSES = (90, 150, 210, 300, 420)
+STARTS = ((10, 20), (30, 90), (60, 180))
 
 
 def main() -> int:
@@ -42,6 +44,7 @@ def main() -> int:
         compare(args.seed, args.rounds, args.pictures)
     if args.what in {"all", "variants"}:
         variants(args.seed, args.pictures)
+        pauses(args.seed)
     return _soak(args.seed, args.decisions) if args.what in {"all", "soak"} else 0
 
 
@@ -92,6 +95,15 @@ def variants(seed: int, pictures: Path | None) -> None:
     if pictures is not None:
         text = of_windows(curves, WINDOWS.index(60))
         (pictures / "autoscaling-windows.svg").write_text(text, encoding="utf-8")
+
+
+def pauses(seed: int) -> None:
+    """Pulses that come faster and slower, on pods that start faster and slower."""
+    rows = list(HEAD)
+    for load in (pulses(seed, pause, start) for start in STARTS for pause in PAUSES):
+        rows += [row(load.name, policy.name, run(load, policy, seed)) for policy in (OURS, KEDA_HTTP)]
+    print(f"\npulses: two hours of 20 steps at once, seed {seed}\n")
+    print(table(rows))
 
 
 def _keda(target: int) -> Policy:

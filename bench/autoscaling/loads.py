@@ -165,6 +165,17 @@ def _pulses(dice: random.Random) -> Load:
     )
 
 
+def pulses(seed: int, pause: float, start: tuple[float, float]) -> Load:
+    """Two hours of 20 steps at once, with pauses and starts of pods other than those of the load `pulses`."""
+    dice = random.Random(f"{seed} {pause} {start}")
+    arrivals, at = list[Arrival](), 60.0
+    while at < 2 * HOUR:
+        arrivals += [Arrival(at, dice.uniform(5.0, 20.0)) for _ in range(20)]
+        at += dice.uniform(0.9 * pause, 1.1 * pause)
+    name = f"each {pause:g} s, pods {start[0]:g}-{start[1]:g} s"
+    return Load(name, "20 steps at once", tuple(arrivals), start)
+
+
 def _trickle(dice: random.Random) -> Load:
     arrivals = poisson(dice, lambda _: 1 / 300, 1 / 300, 12 * HOUR, lambda: dice.uniform(2.0, 20.0))
     return Load("trickle", "a step every five minutes in the mean; 2 to 20 s each", tuple(arrivals))

@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-import datetime as dt
 import math
 from collections.abc import Coroutine, Sequence
 from typing import Any, TypeVar, cast
 
 from autoscaling.operators import SOON, Allowance, Operator
-from autoscaling.site import Site
+from autoscaling.site import NOW, Site
 from mastercontrol.api.pool import WorkerPool, parse_pool
 from mastercontrol.engine.ports import Broker, BrokerUnavailable, Depth, Gone, RawObject
 from mastercontrol.pools.leaving import DELETION_COST
@@ -31,8 +30,6 @@ T = TypeVar("T")
 
 START = 1000.0
 """The monotonic clock at the beginning of the run."""
-
-NOW = dt.datetime(2030, 1, 1, tzinfo=dt.UTC)
 
 
 class OperatorPool:

@@ -7,6 +7,7 @@ killed after its grace period; what it held then goes back into the queue.
 
 from __future__ import annotations
 
+import datetime as dt
 import math
 import random
 from collections.abc import Callable
@@ -22,6 +23,9 @@ from autoscaling.timeline import Timeline
 from mastercontrol.engine.ports import RawObject
 from mastercontrol.pools.leaving import DELETION_COST
 from mastercontrol_worker.presence import CommandMessage, PresenceMessage
+
+NOW = dt.datetime(2030, 1, 1, tzinfo=dt.UTC)
+"""The time at the beginning of a run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +101,15 @@ class Worker:
     def as_pod(self) -> RawObject:
         """As the API server shows it."""
         annotations = {} if self.cost is None else {DELETION_COST: self.cost}
-        ready = "True" if self.ready_at is not None else "False"
-        meta = {"name": self.name, "annotations": annotations, "creationTimestamp": f"{self.created:012.3f}"}
-        return {"metadata": meta, "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": ready}]}}
+        since = self.created if self.ready_at is None else self.ready_at
+        ready = {"type": "Ready", "status": str(self.ready_at is not None), "lastTransitionTime": _time(since)}
+        meta = {"name": self.name, "annotations": annotations, "creationTimestamp": _time(self.created)}
+        return {"metadata": meta, "status": {"phase": "Running", "conditions": [ready]}}
+
+
+def _time(seconds: float) -> str:
+    """As the API server writes it: whole seconds."""
+    return (NOW + dt.timedelta(seconds=math.floor(seconds))).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 class Site:

@@ -101,7 +101,7 @@ def _pool(
     concurrency = dice.choice((1, 1, 1, 2, 4))
     autoscaling: dict[str, Any] = {
         "targetBacklog": dice.choice((1, 1, 2, 4)),
-        "scaleDownStabilizationSeconds": dice.choice((0, 1, 3, 10, 60)),
+        "scaleDownStabilizationSeconds": dice.choice((0, 1, 3, 10, 60, None)),
         "weight": dice.choice((1, 1, 2, 5)),
     }
     if paced is not None:

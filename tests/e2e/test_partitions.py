@@ -6,13 +6,12 @@ Packets are dropped without a word, as a broken switch does it: nobody is told, 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
-from e2e.harness import Cluster, assert_exactly_once, run, wait_for
+from e2e.harness import Cluster, assert_exactly_once, wait_for
+from e2e.packets import Rule, address, rules
 
 Helm = Callable[..., None]
-Rule = list[str]
 
 STATES = ["one", "two", "three"]
 API_PORT = "6443"
@@ -29,22 +28,6 @@ def _api_server(pod: str) -> list[Rule]:
         ["INPUT", "-s", pod, "-p", "tcp", "--dport", API_PORT, "-j", "DROP"],
         ["OUTPUT", "-d", pod, "-p", "tcp", "--sport", API_PORT, "-j", "DROP"],
     ]
-
-
-@contextmanager
-def _parted(cluster: Cluster, rules: list[Rule]) -> Iterator[None]:
-    iptables = ["docker", "exec", cluster.node, "iptables", "-w"]
-    for rule in rules:
-        run([*iptables, "-I", *rule])
-    try:
-        yield
-    finally:
-        for rule in rules:
-            run([*iptables, "-D", *rule])
-
-
-def _address(cluster: Cluster, pod: str) -> str:
-    return str(cluster.get("pod", pod)["status"]["podIP"])
 
 
 def _two_operators(cluster: Cluster, helm: Helm, *settings: str) -> str:
@@ -69,7 +52,7 @@ def _end_well(cluster: Cluster, names: list[str]) -> None:
 def test_a_leader_that_is_cut_off_from_the_api_server_is_replaced(cluster: Cluster, helm: Helm) -> None:
     leader = _two_operators(cluster, helm)
     names = _moving_jobs(cluster, 30)
-    with _parted(cluster, _api_server(_address(cluster, leader))):
+    with rules(cluster, *_api_server(address(cluster, leader))):
         began = time.monotonic()
         wait_for("another leader", 30, lambda: cluster.leader() not in {"", leader}, every=0.2)
         taken = time.monotonic() - began
@@ -80,8 +63,8 @@ def test_a_leader_that_is_cut_off_from_the_api_server_is_replaced(cluster: Clust
 def test_a_leader_that_is_cut_off_from_the_broker_is_replaced(cluster: Cluster, helm: Helm) -> None:
     leader = _two_operators(cluster, helm, "operator.settings.brokerPatienceSeconds=5")
     names = _moving_jobs(cluster, 30)
-    broker = _address(cluster, "mcp-rabbitmq-0")
-    with _parted(cluster, _to_and_from(_address(cluster, leader), broker)):
+    broker = address(cluster, "mcp-rabbitmq-0")
+    with rules(cluster, *_to_and_from(address(cluster, leader), broker)):
         began = time.monotonic()
         wait_for("another leader", 90, lambda: cluster.leader() not in {"", leader}, every=0.2)
         taken = time.monotonic() - began
@@ -93,8 +76,8 @@ def test_jobs_go_on_when_all_are_connected_again(cluster: Cluster, helm: Helm) -
     leader = _two_operators(cluster, helm)
     names = _moving_jobs(cluster, 30)
     pods = [pod["status"]["podIP"] for pod in cluster.operators()]
-    broker = _address(cluster, "mcp-rabbitmq-0")
-    with _parted(cluster, [rule for pod in pods for rule in _to_and_from(pod, broker)]):
+    broker = address(cluster, "mcp-rabbitmq-0")
+    with rules(cluster, *(rule for pod in pods for rule in _to_and_from(pod, broker))):
         time.sleep(40)
         assert cluster.leader() == leader, "no other can do better, and it has not tried for long"
     began = time.monotonic()

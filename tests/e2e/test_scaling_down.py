@@ -13,16 +13,14 @@ import random
 import secrets
 import statistics
 import time
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 
-from chaos.node import Node
+from e2e.executions import executions
 from e2e.harness import Cluster, pool, wait_for, workflow
 from e2e.watching import ReplicasWatch
-from recording.recorder import EXECUTED
 
 POOL = "steady"
 PODS = f"mcp-worker-{POOL}"
@@ -65,18 +63,12 @@ class Load:
 @contextmanager
 def each_executed_once(cluster: Cluster, seconds: float) -> Iterator[Load]:
     """Jobs that flow meanwhile. At the end all have succeeded, and each dispatch was executed once."""
-    node = Node(cluster.node)
-    node.keep_logs(cluster.namespace, seconds)
     load = Load(cluster, seed=1)
-    yield load
-    statuses = cluster.wait_jobs(load.names, 180)
-    names = {job["metadata"]["uid"]: job["metadata"]["name"] for job in cluster.objects("mcpjobs")}
-    time.sleep(3)  # the last lines are kept too
-    node.forget_logs()
-    ours = set(load.names)  # pods of an earlier test may be there still
-    executed = Counter(id_ for id_, uid in EXECUTED.findall(node.kept_logs(PODS)) if names.get(uid) in ours)
+    with executions(cluster, PODS, seconds) as executed:
+        yield load
+        statuses = cluster.wait_jobs(load.names, 180)
     assert {name: status["phase"] for name, status in statuses.items()} == dict.fromkeys(load.names, "Succeeded")
-    assert executed == Counter({f"{uid}:1:1": 1 for uid, name in names.items() if name in ours})
+    assert executed.dispatches(load.names) == executed.first_dispatches(load.names)
 
 
 def test_from_zero_within_a_second_and_back_after_the_window(steady: Cluster) -> None:

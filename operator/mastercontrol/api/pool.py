@@ -47,12 +47,13 @@ class ScaleUp:
 class AutoscalingSpec:
     """When the number of replicas follows the queue. `target_backlog` is in messages per replica.
 
-    `weight` is the pool's part of what a namespace may have, beside those of the other pools.
+    `weight` is the pool's part of what a namespace may have, beside those of the other pools. Without
+    `scale_down_stabilization_seconds` the window is the operator's choice.
     """
 
     enabled: bool = True
     target_backlog: int = 1
-    scale_down_stabilization_seconds: int = 60
+    scale_down_stabilization_seconds: int | None = None
     scale_up: ScaleUp = ScaleUp()
     weight: int = 1
 
@@ -139,9 +140,7 @@ def _autoscaling(data: Mapping[str, Any]) -> AutoscalingSpec:
     return AutoscalingSpec(
         enabled=values.flag(data, "enabled", path, default=default.enabled),
         target_backlog=values.whole(data, "targetBacklog", path, 1, 1_000_000, default.target_backlog),
-        scale_down_stabilization_seconds=values.whole(
-            data, "scaleDownStabilizationSeconds", path, 0, 3600, default.scale_down_stabilization_seconds
-        ),
+        scale_down_stabilization_seconds=values.optional_whole(data, "scaleDownStabilizationSeconds", path, 0, 3600),
         scale_up=_scale_up(values.mapping(data, "scaleUp", path), f"{path}.scaleUp"),
         weight=values.whole(data, "weight", path, 1, 1000, default.weight),
     )

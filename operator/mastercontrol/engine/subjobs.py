@@ -113,6 +113,8 @@ def _manifest(job: Job, entry: ActiveStep, state: SubJobState, data: Any) -> Raw
         "ownerReferences": [owner],
     }
     spec = {"workflow": state.workflow} | ({} if data is None else {"input": data})
+    if job.spec.priority:  # what is urgent does not wait in its parts
+        spec["priority"] = job.spec.priority
     return {"apiVersion": names.API_VERSION, "kind": names.KIND_JOB, "metadata": metadata, "spec": spec}
 
 

@@ -3,6 +3,9 @@
 Weighted max-min fairness: each pool gets what it asks for as long as that is no more than its part by weight, and what
 one does not need goes to the others, again by weight. `minReplicas` come first, and idle workers within their
 stabilization window last: they go only as far as their places are needed.
+
+A weight decides about the second worker and all beyond: nobody who needs one has none because others weigh more.
+Where there are fewer workers than pools that need one, pools take turns, one of weight 2 twice as often as one of 1.
 """
 
 from __future__ import annotations
@@ -23,13 +26,14 @@ class Demand:
     current: int
 
 
-def shares(quota: int, demands: Sequence[Demand]) -> dict[str, int] | None:
-    """How many workers each pool may have; None while there is enough for all."""
+def shares(quota: int, demands: Sequence[Demand], turn: int = 0) -> dict[str, int] | None:
+    """How many workers each pool may have in a turn, counted from anywhere; None while there is enough for all."""
     if sum(max(demand.wanted, demand.current) for demand in demands) <= quota:
         return None
-    given = dict.fromkeys((demand.name for demand in demands), 0)
-    left = _fill(quota, given, {demand.name: min(demand.minimum, demand.wanted) for demand in demands}, demands)
-    left = _fill(left, given, {demand.name: demand.wanted for demand in demands}, demands)
+    given, left = dict.fromkeys((demand.name for demand in demands), 0), quota
+    for upto in ({demand.name: min(demand.minimum, demand.wanted) for demand in demands}, _wanted(demands)):
+        left = _one_each(left, given, upto, demands, turn)
+        left = _fill(left, given, upto, demands)
     _fill(left, given, {demand.name: max(demand.wanted, demand.current) for demand in demands}, demands)
     return given
 
@@ -37,6 +41,30 @@ def shares(quota: int, demands: Sequence[Demand]) -> dict[str, int] | None:
 def room(quota: int, name: str, demands: Sequence[Demand]) -> int:
     """How many workers a pool could have beside those that the others have still."""
     return max(quota - sum(demand.current for demand in demands if demand.name != name), 0)
+
+
+def _wanted(demands: Sequence[Demand]) -> dict[str, int]:
+    return {demand.name: demand.wanted for demand in demands}
+
+
+def _one_each(left: int, given: dict[str, int], upto: dict[str, int], demands: Sequence[Demand], turn: int) -> int:
+    """Give one to each pool that has none; where that can't be, to those whose turn it is. What is left."""
+    waiting = sorted(
+        (demand for demand in demands if given[demand.name] == 0 < upto[demand.name]), key=lambda one: one.name
+    )
+    if left >= len(waiting):
+        given.update((demand.name, 1) for demand in waiting)
+        return left - len(waiting)
+    heaviest = max(demand.weight for demand in waiting)
+    places = [demand.name for i in range(heaviest) for demand in waiting if demand.weight > i]
+    at = turn * left
+    while left > 0:
+        name = places[at % len(places)]
+        at += 1
+        if given[name] < upto[name]:
+            given[name] += 1
+            left -= 1
+    return left
 
 
 def _fill(left: int, given: dict[str, int], upto: dict[str, int], demands: Sequence[Demand]) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from typing import Final
 
 from mastercontrol.api.names import Reason
 from mastercontrol.api.pool import WorkerPool
@@ -17,6 +18,9 @@ from mastercontrol.pools.fairness import Demand
 from mastercontrol.pools.scaling import ScalingPolicy, policy_of
 from mastercontrol.pools.settings import PoolSettings
 from mastercontrol.pools.state import PoolState
+
+TURN_SECONDS: Final = 120.0
+"""How long a pool keeps workers that another one gets next. A pod may need half of it to start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +54,7 @@ class Limiter:
 
     def bounds(self, state: PoolState, pool: WorkerPool) -> Bounds:
         """What holds for a pool now."""
-        policy = policy_of(pool)
+        policy = policy_of(pool, state.start_seconds)
         if not policy.automatic or policy.maximum == 0:
             return Bounds(policy)
         needed = policy.needed(self._backlog(state))
@@ -76,7 +80,7 @@ class Limiter:
             return Bounds(_without_room(policy, current), current, alone.limit)
         room = fairness.room(self._quota, state.name, demands)
         ceiling = room if alone.ceiling is None else min(room, alone.ceiling)
-        shares = fairness.shares(self._quota, demands)
+        shares = fairness.shares(self._quota, demands, int(self._monotonic() // TURN_SECONDS))
         if shares is None:
             return Bounds(policy, ceiling, alone.limit)
         share = shares[state.name]

@@ -21,6 +21,7 @@ from mastercontrol.pools.leaving import Pod
 from mastercontrol.pools.ports import PoolCluster, WorkerLine
 from mastercontrol.pools.scaling import ScalingReason
 from mastercontrol.pools.settings import PoolSettings
+from mastercontrol.pools.starts import start_seconds
 from mastercontrol.pools.state import PoolState
 from mastercontrol_worker.presence import DRAIN_SECONDS, PRESENCE_SECONDS, Command, CommandMessage, Doing
 
@@ -68,7 +69,11 @@ class Reducer:
             # Old and new pods are of two ReplicaSets, among which Kubernetes divides a scale-down by its own rules.
             await self.keep(state)
             return state.live.replicas, None
+        started = state.start_seconds
         pods = await self._pods(state)
+        if why is ScalingReason.SHRINK and started is None and state.start_seconds is not None:
+            state.target = None  # it did not know how long new pods would take: the next reading decides anew
+            return state.live.replicas, None
         crew = {} if known.mute is not None else state.crew.reachable(now)
         settle = self._settings.mark_settle_seconds
         plan = leaving.plan(
@@ -113,6 +118,9 @@ class Reducer:
     async def _pods(self, state: PoolState) -> list[Pod]:
         raw = await self._cluster.list_pods(state.namespace, selector(state.name))
         pods = leaving.pods_of(raw)
+        if state.pool is not None and state.pool.autoscaling.scale_down_stabilization_seconds is None:
+            seen = start_seconds(raw)
+            state.start_seconds = state.start_seconds if seen is None else seen
         state.crew.compare({str(pod["metadata"]["name"]) for pod in raw})
         return state.departures.compare(pods, state.live.replicas, self._monotonic())
 

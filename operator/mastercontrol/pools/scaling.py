@@ -5,7 +5,8 @@ can't be known) and the number of steps that the operator itself has dispatched 
 
 - Up at once, by the larger of the two numbers, from zero as well.
 - Down only when the depth is known and when every recommendation of the stabilization window allows it (as the
-  HorizontalPodAutoscaler does it). Which workers go then, and when, `leaving.py` says: none that is at work.
+  HorizontalPodAutoscaler does it). Where the user set no window, half of the workers stay for longer, the slower the
+  pool's pods start. Which workers go then, and when, `leaving.py` says: none that is at work.
 - What is not known lowers nothing. The bounds that the user wrote hold at once, whatever is known.
 """
 
@@ -21,18 +22,29 @@ from mastercontrol.engine.ports import Depth
 GAP_SECONDS: Final = 5.0
 """A longer time without a recommendation is one of which nothing is known."""
 
+WINDOW_SECONDS: Final = 60.0
+"""The stabilization window of a pool whose user set none."""
+
+LINGER_STARTS: Final = 10.0
+"""So many times as long as a pod takes to start, half of those that were wanted stay."""
+
+LINGER_MOST_SECONDS: Final = 300.0
+"""No longer than that, however slowly they start."""
+
 
 @dataclass(frozen=True, slots=True)
 class ScalingPolicy:
     """The bounds and the manner. `fixed` is the user's own number, used where `automatic` is off; None: not ours.
 
-    `shared`: the bounds are those of the namespace's quota and not the user's.
+    For `linger_seconds` half of the workers that were wanted stay, rounded up. None: that is not known yet, and nobody
+    stays for it. `shared`: the bounds are those of the namespace's quota and not the user's.
     """
 
     minimum: int
     maximum: int
     target_backlog: int = 1
-    window_seconds: float = 60.0
+    window_seconds: float = WINDOW_SECONDS
+    linger_seconds: float | None = 0.0
     automatic: bool = True
     fixed: int | None = None
     shared: bool = False
@@ -48,6 +60,12 @@ class ScalingPolicy:
     def needed(self, backlog: int) -> int:
         """The same without bounds."""
         return -(-backlog // self.target_backlog)
+
+    @property
+    def memory_seconds(self) -> float:
+        """For how long a recommendation may count, in seconds: what is not known yet may be the most there is."""
+        linger = LINGER_MOST_SECONDS if self.linger_seconds is None else self.linger_seconds
+        return max(self.window_seconds, linger)
 
     def within(self, share: int) -> ScalingPolicy:
         """The same where the namespace leaves the pool no more than `share` workers."""
@@ -65,7 +83,7 @@ class Recommendation:
 
 
 History = tuple[Recommendation, ...]
-"""The recommendations of the window that can still be its maximum: times rise, numbers fall."""
+"""The recommendations that may still count: times rise, numbers fall."""
 
 
 class ScalingReason(Enum):
@@ -92,17 +110,22 @@ class ScalingDecision:
     history: History
 
 
-def policy_of(pool: WorkerPool) -> ScalingPolicy:
-    """What a WorkerPool says of its scaling."""
-    auto_spec = pool.autoscaling
+def policy_of(pool: WorkerPool, start_seconds: float | None = None) -> ScalingPolicy:
+    """What a WorkerPool says of its scaling. Its pods take `start_seconds` to start; None: not known."""
+    auto_spec, window = pool.autoscaling, pool.autoscaling.scale_down_stabilization_seconds
     return ScalingPolicy(
         minimum=pool.min_replicas,
         maximum=pool.max_replicas,
         target_backlog=auto_spec.target_backlog,
-        window_seconds=auto_spec.scale_down_stabilization_seconds,
+        window_seconds=WINDOW_SECONDS if window is None else window,
+        linger_seconds=_linger(start_seconds) if window is None else 0.0,
         automatic=auto_spec.enabled,
         fixed=pool.replicas,
     )
+
+
+def _linger(start_seconds: float | None) -> float | None:
+    return None if start_seconds is None else min(LINGER_STARTS * start_seconds, LINGER_MOST_SECONDS)
 
 
 def decide_replicas(
@@ -149,12 +172,11 @@ def initial_replicas(
 
 def _shrink(now: float, policy: ScalingPolicy, current: int, recommended: int, history: History) -> ScalingDecision:
     bounded = policy.clamp(current)
-    recent = _within(now, policy, history)
-    if policy.window_seconds > 0 and not recent and not _goes_on(now, history):
+    if policy.window_seconds > 0 and not _goes_on(now, policy, history):
         # Nothing is known of the window (a new operator, a broker that was away): what there is was right so far.
-        recent = (Recommendation(now, bounded),)
-    recent = _record(now, policy, recommended, recent)
-    stable = min(bounded, recent[0].replicas)
+        history = _record(now, policy, bounded, history)
+    stable = min(bounded, max(recommended, _still_wanted(now, policy, history)))
+    recent = _record(now, policy, recommended, history)
     if stable < bounded:
         reason = ScalingReason.SHRINK
     elif bounded != current:
@@ -170,19 +192,26 @@ def _moved(policy: ScalingPolicy) -> ScalingReason:
     return ScalingReason.QUOTA if policy.shared else ScalingReason.BOUNDS
 
 
-def _goes_on(now: float, history: History) -> bool:
-    """Whether the last recommendation is of just before: a window may be shorter than the time between two."""
-    return bool(history) and now - history[-1].at <= GAP_SECONDS
+def _goes_on(now: float, policy: ScalingPolicy, history: History) -> bool:
+    """Whether something is known of the window, or of just before: it may be shorter than the time between two."""
+    return bool(history) and (history[-1].at > now - policy.window_seconds or now - history[-1].at <= GAP_SECONDS)
 
 
-def _within(now: float, policy: ScalingPolicy, history: History) -> History:
-    return tuple(item for item in history if item.at > now - policy.window_seconds)
+def _still_wanted(now: float, policy: ScalingPolicy, history: History) -> int:
+    """The most that earlier recommendations stand for: all of one within the window, then half while they stay."""
+    return max((_left(now, policy, item) for item in history), default=0)
+
+
+def _left(now: float, policy: ScalingPolicy, item: Recommendation) -> int:
+    if item.at > now - policy.window_seconds:
+        return item.replicas
+    return -(-item.replicas // 2) if item.at > now - (policy.linger_seconds or 0.0) else 0
 
 
 def _record(now: float, policy: ScalingPolicy, replicas: int, history: History) -> History:
-    """Add a recommendation; older ones that are not larger can never be the window's maximum again."""
-    larger = tuple(item for item in _within(now, policy, history) if item.replicas > replicas)
-    return (*larger, Recommendation(now, replicas))
+    """Add a recommendation; older ones that are not larger can never count for more again."""
+    since = now - policy.memory_seconds
+    return (*(item for item in history if item.at > since and item.replicas > replicas), Recommendation(now, replicas))
 
 
 def _set(replicas: int, current: int, reason: ScalingReason, history: History) -> ScalingDecision:

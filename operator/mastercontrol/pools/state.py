@@ -68,6 +68,7 @@ class PoolState:
         self.target: tuple[int, ScalingReason] | None = None  # fewer workers than it has, and why
         self.crew = Crew()
         self.departures = Departures()
+        self.start_seconds: float | None = None  # that its pods take to start; None: not seen yet
         self.reserved = 0  # the number that it is about to have
         self.known_at = -math.inf  # when its depth was known last
         self.replaced: tuple[float, ...] = ()  # when pods were replaced that steps had killed

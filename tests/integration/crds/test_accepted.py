@@ -179,7 +179,7 @@ def test_a_pool_needs_no_more_than_an_image(create: Create) -> None:
         "minReplicas": 0,
         "maxReplicas": 10,
         "deliveryLimit": 20,
-        "autoscaling": {"enabled": True, "targetBacklog": 1, "scaleDownStabilizationSeconds": 60, "weight": 1},
+        "autoscaling": {"enabled": True, "targetBacklog": 1, "weight": 1},
         "template": {"image": "worker:1", "concurrency": 1, "gracePeriodSeconds": 30},
     }
 

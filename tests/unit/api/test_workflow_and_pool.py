@@ -74,7 +74,7 @@ def test_a_short_pool_gets_its_defaults() -> None:
     assert (read.min_replicas, read.max_replicas, read.replicas, read.delivery_limit) == (0, 10, None, 20)
     assert (read.concurrency, read.grace_period_seconds) == (1, 30)
     assert read.autoscaling.enabled
-    assert (read.autoscaling.target_backlog, read.autoscaling.scale_down_stabilization_seconds) == (1, 60)
+    assert (read.autoscaling.target_backlog, read.autoscaling.scale_down_stabilization_seconds) == (1, None)
     assert not read.deleting
     assert read.disruption_budget is None
 

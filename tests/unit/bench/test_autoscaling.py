@@ -16,6 +16,7 @@ from autoscaling.loads import Arrival, Load, all_loads, from_history, recorded
 from autoscaling.pictures import of_windows, over_time
 from autoscaling.site import Pods, Site, Ways
 from autoscaling.timeline import Timeline
+from mastercontrol.pools.starts import start_seconds
 
 SEED = 11
 
@@ -24,7 +25,7 @@ def load(times: Sequence[tuple[float, float]]) -> Load:
     return Load("test", "", tuple(Arrival(at, seconds) for at, seconds in times))
 
 
-@pytest.mark.parametrize("name", ["burst", "slow-start", "long", "trickle"])
+@pytest.mark.parametrize("name", ["burst", "slow-start", "pulses", "long", "trickle"])
 def test_steps_wait_less_and_pods_cost_less_than_with_keda(name: str) -> None:
     given = next(each for each in all_loads(SEED) if each.name == name)
     ours, theirs = run(given, OURS, SEED), run(given, KEDA_HTTP, SEED)
@@ -33,14 +34,26 @@ def test_steps_wait_less_and_pods_cost_less_than_with_keda(name: str) -> None:
     assert (ours.unfinished, ours.chosen, ours.again) == (0, 0, 0)
 
 
-def test_bursts_that_follow_each_other_where_pods_start_slowly_are_where_keda_waits_less() -> None:
-    """What docs/explanation/autoscaling.md says of the default window, and of a longer one."""
+def test_no_one_window_for_all_workers_is_better_than_keda_where_bursts_meet_pods_that_start_slowly() -> None:
+    """Why half of them stay where no window is written, as docs/explanation/autoscaling.md says it."""
     given = next(each for each in all_loads(SEED) if each.name == "pulses")
-    ours, longer, theirs = (
-        run(given, policy, SEED) for policy in (OURS, pool_policy("", scaleDownStabilizationSeconds=300), KEDA_HTTP)
+    short, longer, theirs = (
+        *(run(given, pool_policy("", scaleDownStabilizationSeconds=seconds), SEED) for seconds in (60, 300)),
+        run(given, KEDA_HTTP, SEED),
     )
-    assert ours.replica_hours < theirs.replica_hours
-    assert longer.mean_wait() < theirs.mean_wait() < ours.mean_wait()
+    assert short.replica_hours < theirs.replica_hours < longer.replica_hours
+    assert longer.mean_wait() < theirs.mean_wait() < short.mean_wait()
+
+
+def test_pods_show_in_whole_seconds_how_long_they_took_to_start() -> None:
+    timeline = Timeline()
+    site = Site(timeline, "seed", Ways(watch=(0.5, 0.5), start=(42.0, 42.0)))
+    site.scale(1)
+    timeline.run(10.0)
+    (worker,) = site.workers.values()
+    assert start_seconds([worker.as_pod()]) is None
+    timeline.run(50.0)
+    assert start_seconds([worker.as_pod()]) == 42
 
 
 def test_a_thousand_steps_at_once_bring_all_workers_at_once() -> None:

@@ -88,6 +88,11 @@ def test_a_child_has_the_input_of_its_state_and_names_its_parent() -> None:
     assert (child.parent.uid, child.parent.seq, child.parent.attempt) == (UID, 1, 1)
 
 
+def test_a_child_is_as_urgent_as_its_parent() -> None:
+    assert parse_job(waiting(priority=7).made[0].manifest).spec.priority == 7
+    assert "priority" not in waiting().made[0].manifest["spec"]
+
+
 def test_a_child_is_a_job_of_the_workflow_that_belongs_to_its_parent() -> None:
     run = waiting(sub_job("Fix_X", input={"n": 3}))
     name = meta(run.made[0])["name"]

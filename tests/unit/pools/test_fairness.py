@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from collections import Counter
+
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from mastercontrol.pools.fairness import Demand, room, shares
@@ -46,6 +48,37 @@ def test_a_quota_that_is_smaller_than_the_minimums_is_shared_too() -> None:
     assert shares(3, [demand("a", 5, minimum=3), demand("b", 5, minimum=3)]) == {"a": 2, "b": 1}
 
 
+def test_nobody_has_none_because_another_weighs_more() -> None:
+    assert shares(3, [demand("a", 1), demand("b", 1), demand("c", 9, weight=3)]) == {"a": 1, "b": 1, "c": 1}
+
+
+def test_where_not_each_can_have_one_they_take_turns() -> None:
+    pools = [demand(name, 5) for name in "abcde"]
+    turns = [shares(2, pools, turn) for turn in range(5)]
+    assert [[name for name, number in (found or {}).items() if number] for found in turns] == [
+        *(["a", "b"], ["c", "d"], ["a", "e"], ["b", "c"], ["d", "e"])
+    ]
+
+
+def test_a_heavier_pool_has_more_turns() -> None:
+    pools = [demand("a", 5), demand("b", 5, weight=3), demand("c", 5)]
+    had = Counter(name for turn in range(100) for name, number in (shares(1, pools, turn) or {}).items() if number)
+    assert had == {"a": 20, "b": 60, "c": 20}
+
+
+def test_those_without_a_minimum_take_turns_for_what_minimums_leave() -> None:
+    pools = [demand("a", 5, minimum=1), demand("b", 5), demand("c", 5)]
+    assert [shares(2, pools, turn) for turn in range(2)] == [{"a": 1, "b": 1, "c": 0}, {"a": 1, "b": 0, "c": 1}]
+
+
+@given(st.integers(1, 60), demands)
+def test_everybody_who_needs_a_worker_has_one_in_some_turn(quota: int, pools: list[Demand]) -> None:
+    pools = [Demand(one.name, one.wanted, 0, one.weight, one.current) for one in pools]
+    found = [shares(quota, pools, turn) for turn in range(5 * len(pools))]  # 5: the largest weight
+    for one in pools:
+        assert not one.wanted or any(each is None or each[one.name] for each in found)
+
+
 def test_there_is_room_for_what_the_others_have_not() -> None:
     pools = [demand("a", 5, current=2), demand("b", 5, current=7)]
     assert (room(10, "a", pools), room(10, "b", pools), room(5, "a", pools)) == (3, 8, 0)
@@ -63,6 +96,7 @@ def test_shares_use_up_the_quota_and_nobody_gets_more_than_it_wants_or_has(quota
 
 @given(st.integers(1, 60), demands)
 def test_nobody_who_wants_more_has_less_for_its_weight_than_another(quota: int, pools: list[Demand]) -> None:
+    assume(quota >= sum(one.wanted > 0 for one in pools))
     found = shares(quota, [Demand(one.name, one.wanted, 0, one.weight, one.current) for one in pools])
     for one in pools if found is not None else ():
         for other in pools:

@@ -109,6 +109,22 @@ async def test_not_even_for_minreplicas_are_there_more(shared: World) -> None:
     assert (shared.cluster.replicas("one"), shared.cluster.replicas("two")) == (8, 2)
 
 
+async def test_more_pools_than_workers_take_turns(shared: World) -> None:
+    names = [f"p{number:02}" for number in range(12)]
+    for name in names:
+        await shared.add(pool(name, uid=name))
+        shared.publish(3, name)
+    had: set[str] = set()
+    for _ in range(30):
+        await shared.after(10)
+        now = {name for name in names if shared.cluster.replicas(name)}
+        assert len(now) <= 10
+        had |= now
+    assert had == set(names), "somebody never had a worker"
+    without = next(name for name in names if not shared.cluster.replicas(name))
+    assert reason(shared, without) == ("True", "NamespaceQuota")
+
+
 async def test_idle_workers_stay_through_their_window_while_nobody_needs_their_place(shared: World) -> None:
     await shared.add(pool("one", uid="u1"))
     await shared.add(pool("two", uid="u2"))

@@ -31,6 +31,7 @@ class Worker:
     left: list[float] = field(default_factory=list)
     cost: str | None = None
     cost_seen: str | None = None  # by the ReplicaSet
+    start: int | None = None  # seconds until it was ready; None: its pod does not tell
 
     @property
     def presence(self) -> PresenceMessage:
@@ -39,7 +40,10 @@ class Worker:
 
     def as_pod(self) -> RawObject:
         annotations = {} if self.cost is None else {DELETION_COST: self.cost}
-        conditions = [{"type": "Ready", "status": "True" if self.ready else "False"}]
+        ready = {"type": "Ready", "status": "True" if self.ready else "False"}
+        if self.start is not None:
+            ready["lastTransitionTime"] = f"2030-01-01T00:{self.start // 60:02}:{self.start % 60:02}Z"
+        conditions = [ready]
         meta = {"name": self.name, "annotations": annotations, "creationTimestamp": "2030-01-01T00:00:00Z"}
         return {"metadata": meta, "status": {"phase": "Running", "conditions": conditions}}
 
