@@ -139,7 +139,7 @@ def _pace(dice: random.Random) -> dict[str, Any]:
 
 def _quota(dice: random.Random, pools: tuple[PlannedPool, ...]) -> int:
     together: int = sum(pool.spec["maxReplicas"] for pool in pools)
-    return max(len(pools), round(together * dice.uniform(0.3, 0.9)))
+    return max(1, round(together * dice.uniform(0.1, 0.9)))  # also fewer than there are pools: they take turns
 
 
 def _rolls(dice: random.Random, until: float) -> Iterator[Rolled]:

@@ -1,11 +1,10 @@
 """How the workers that a namespace may have are shared between its pools. Pure.
 
 Weighted max-min fairness: each pool gets what it asks for as long as that is no more than its part by weight, and what
-one does not need goes to the others, again by weight. `minReplicas` come first, and idle workers within their
-stabilization window last: they go only as far as their places are needed.
-
-A weight decides about the second worker and all beyond: nobody who needs one has none because others weigh more.
-Where there are fewer workers than pools that need one, pools take turns, one of weight 2 twice as often as one of 1.
+one does not need goes to the others, again by weight. Each that needs a worker has one before anything else, so that
+neither weights nor `minReplicas` leave another one none; where there are fewer than that, pools take turns, one of
+weight 2 twice as often as one of 1. Then come `minReplicas`, and last idle workers within their stabilization window:
+they go only as far as their places are needed.
 """
 
 from __future__ import annotations
@@ -30,10 +29,11 @@ def shares(quota: int, demands: Sequence[Demand], turn: int = 0) -> dict[str, in
     """How many workers each pool may have in a turn, counted from anywhere; None while there is enough for all."""
     if sum(max(demand.wanted, demand.current) for demand in demands) <= quota:
         return None
-    given, left = dict.fromkeys((demand.name for demand in demands), 0), quota
-    for upto in ({demand.name: min(demand.minimum, demand.wanted) for demand in demands}, _wanted(demands)):
-        left = _one_each(left, given, upto, demands, turn)
-        left = _fill(left, given, upto, demands)
+    given = dict.fromkeys((demand.name for demand in demands), 0)
+    wanted = {demand.name: demand.wanted for demand in demands}
+    left = _one_each(quota, given, wanted, demands, turn)
+    left = _fill(left, given, {demand.name: min(demand.minimum, demand.wanted) for demand in demands}, demands)
+    left = _fill(left, given, wanted, demands)
     _fill(left, given, {demand.name: max(demand.wanted, demand.current) for demand in demands}, demands)
     return given
 
@@ -41,10 +41,6 @@ def shares(quota: int, demands: Sequence[Demand], turn: int = 0) -> dict[str, in
 def room(quota: int, name: str, demands: Sequence[Demand]) -> int:
     """How many workers a pool could have beside those that the others have still."""
     return max(quota - sum(demand.current for demand in demands if demand.name != name), 0)
-
-
-def _wanted(demands: Sequence[Demand]) -> dict[str, int]:
-    return {demand.name: demand.wanted for demand in demands}
 
 
 def _one_each(left: int, given: dict[str, int], upto: dict[str, int], demands: Sequence[Demand], turn: int) -> int:

@@ -66,14 +66,14 @@ def test_a_heavier_pool_has_more_turns() -> None:
     assert had == {"a": 20, "b": 60, "c": 20}
 
 
-def test_those_without_a_minimum_take_turns_for_what_minimums_leave() -> None:
-    pools = [demand("a", 5, minimum=1), demand("b", 5), demand("c", 5)]
-    assert [shares(2, pools, turn) for turn in range(2)] == [{"a": 1, "b": 1, "c": 0}, {"a": 1, "b": 0, "c": 1}]
+def test_minimums_leave_nobody_without_a_worker() -> None:
+    assert shares(3, [demand("a", 5, minimum=3), demand("b", 5)]) == {"a": 2, "b": 1}
+    pools = [demand("a", 1, minimum=1), demand("b", 5)]
+    assert [shares(1, pools, turn) for turn in range(2)] == [{"a": 1, "b": 0}, {"a": 0, "b": 1}]
 
 
 @given(st.integers(1, 60), demands)
 def test_everybody_who_needs_a_worker_has_one_in_some_turn(quota: int, pools: list[Demand]) -> None:
-    pools = [Demand(one.name, one.wanted, 0, one.weight, one.current) for one in pools]
     found = [shares(quota, pools, turn) for turn in range(5 * len(pools))]  # 5: the largest weight
     for one in pools:
         assert not one.wanted or any(each is None or each[one.name] for each in found)
