@@ -133,7 +133,7 @@ def play(world: World, settings: PoolSettings | None = None) -> Played:
     """One world from its beginning to its end."""
     timeline = Timeline()
     operator = Operator(replace(settings or PoolSettings(), max_workers=world.max_workers))
-    pools = [_place(timeline, operator, world, i, plan) for i, plan in enumerate(world.pools)]
+    pools = [place(timeline, operator, world, i, plan) for i, plan in enumerate(world.pools)]
     nodes = Nodes(timeline, [Evictable(pool.site, _budget(pool)) for pool in pools], world.nodes)
     for at in world.restarts:
         timeline.at(at, operator.begin)
@@ -157,7 +157,8 @@ def play(world: World, settings: PoolSettings | None = None) -> Played:
     return Played(tally, left, nodes.drained, nodes.failed, operator.over, operator.hasty)
 
 
-def _place(timeline: Timeline, operator: Operator, world: World, number: int, plan: PlannedPool) -> OperatorPool:
+def place(timeline: Timeline, operator: Operator, world: World, number: int, plan: PlannedPool) -> OperatorPool:
+    """Make one pool of a world, with all that is to come over it."""
     site = Site(timeline, f"{world.seed}/{number}", plan.ways, plan.pods)
     pool = OperatorPool(site, plan.spec, unread=world.unread, operator=operator)
     for arrival in plan.arrivals:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from e2e.harness import Cluster, run
 
@@ -15,13 +15,11 @@ Rule = list[str]
 def rules(cluster: Cluster, *wanted: Rule, table: str = "filter") -> Iterator[None]:
     """Rules that come before all others, while it is entered."""
     iptables = ["docker", "exec", cluster.node, "iptables", "-w", "-t", table]
-    for rule in wanted:
-        run([*iptables, "-I", *rule])
-    try:
-        yield
-    finally:
+    with ExitStack() as stack:
         for rule in wanted:
-            run([*iptables, "-D", *rule])
+            run([*iptables, "-I", *rule])
+            stack.callback(run, [*iptables, "-D", *rule])
+        yield
 
 
 def address(cluster: Cluster, pod: str) -> str:

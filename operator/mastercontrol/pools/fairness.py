@@ -1,66 +1,59 @@
 """How the workers that a namespace may have are shared between its pools. Pure.
 
-Weighted max-min fairness: each pool gets what it asks for as long as that is no more than its part by weight, and what
-one does not need goes to the others, again by weight. Each that needs a worker has one before anything else, so that
-neither weights nor `minReplicas` leave another one none; where there are fewer than that, pools take turns, one of
-weight 2 twice as often as one of 1. Then come `minReplicas`, and last idle workers within their stabilization window:
-they go only as far as their places are needed.
+Weighted max-min fairness: each pool gets what it asks for as long as that is no more than its part by weight, and
+what one does not need goes to the others, again by weight. What somebody wrote for a pool that does not scale itself is
+taken off before. Each pool with work has one worker before anything else, so that neither weights nor `minReplicas`
+leave it none; where there are fewer than that, `turns.py` says who is first. Then come `minReplicas`, and last idle
+workers within their stabilization window: they go only as far as their places are needed.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """What one pool asks for: `wanted` workers, of which `minimum` come first. It has `current`."""
+    """What one pool asks for: `wanted` workers, of which `minimum` come before others' more. It has `current`.
+
+    `fixed`: it does not scale itself, so it has them, whatever others need.
+    """
 
     name: str
     wanted: int
     minimum: int
     weight: int
     current: int
+    fixed: bool = False
 
 
-def shares(quota: int, demands: Sequence[Demand], turn: int = 0) -> dict[str, int] | None:
-    """How many workers each pool may have in a turn, counted from anywhere; None while there is enough for all."""
+def places(quota: int, demands: Sequence[Demand]) -> int:
+    """How many workers there are to be shared: those that nobody wrote for a pool."""
+    return max(quota - sum(demand.current for demand in demands if demand.fixed), 0)
+
+
+def shares(quota: int, demands: Sequence[Demand], first: Collection[str]) -> dict[str, int] | None:
+    """How many workers each pool may have; None while there is enough for all.
+
+    Those that are `first` have one before all else; no more than there are places.
+    """
     if sum(max(demand.wanted, demand.current) for demand in demands) <= quota:
         return None
-    given = dict.fromkeys((demand.name for demand in demands), 0)
-    wanted = {demand.name: demand.wanted for demand in demands}
-    left = _one_each(quota, given, wanted, demands, turn)
-    left = _fill(left, given, {demand.name: min(demand.minimum, demand.wanted) for demand in demands}, demands)
-    left = _fill(left, given, wanted, demands)
-    _fill(left, given, {demand.name: max(demand.wanted, demand.current) for demand in demands}, demands)
-    return given
+    sharing = [demand for demand in demands if not demand.fixed]
+    given = {demand.name: int(demand.name in first) for demand in sharing}
+    wanted = {demand.name: demand.wanted for demand in sharing}
+    left = places(quota, demands) - sum(given.values())
+    left = _fill(left, given, {demand.name: min(demand.minimum, demand.wanted) for demand in sharing}, sharing)
+    left = _fill(left, given, wanted, sharing)
+    _fill(left, given, {demand.name: max(demand.wanted, demand.current) for demand in sharing}, sharing)
+    return given | {demand.name: demand.current for demand in demands if demand.fixed}
 
 
 def room(quota: int, name: str, demands: Sequence[Demand]) -> int:
     """How many workers a pool could have beside those that the others have still."""
     return max(quota - sum(demand.current for demand in demands if demand.name != name), 0)
-
-
-def _one_each(left: int, given: dict[str, int], upto: dict[str, int], demands: Sequence[Demand], turn: int) -> int:
-    """Give one to each pool that has none; where that can't be, to those whose turn it is. What is left."""
-    waiting = sorted(
-        (demand for demand in demands if given[demand.name] == 0 < upto[demand.name]), key=lambda one: one.name
-    )
-    if left >= len(waiting):
-        given.update((demand.name, 1) for demand in waiting)
-        return left - len(waiting)
-    heaviest = max(demand.weight for demand in waiting)
-    places = [demand.name for i in range(heaviest) for demand in waiting if demand.weight > i]
-    at = turn * left
-    while left > 0:
-        name = places[at % len(places)]
-        at += 1
-        if given[name] < upto[name]:
-            given[name] += 1
-            left -= 1
-    return left
 
 
 def _fill(left: int, given: dict[str, int], upto: dict[str, int], demands: Sequence[Demand]) -> int:

@@ -1,14 +1,13 @@
 """What keeps a pool from having as many workers as its steps call for: its own bounds, its pace, the namespace's quota.
 
-`scaler.py` asks it before each decision. It only looks: at the pool, at the others of its namespace, and at what was
-changed lately.
+`scaler.py` asks it before each decision. It looks at the pool, at the others of its namespace and at what was changed
+lately, and remembers whose turn it is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
 
 from mastercontrol.api.names import Reason
 from mastercontrol.api.pool import WorkerPool
@@ -18,9 +17,7 @@ from mastercontrol.pools.fairness import Demand
 from mastercontrol.pools.scaling import ScalingPolicy, policy_of
 from mastercontrol.pools.settings import PoolSettings
 from mastercontrol.pools.state import PoolState
-
-TURN_SECONDS: Final = 120.0
-"""How long a pool keeps workers that another one gets next. A pod may need half of it to start."""
+from mastercontrol.pools.turns import Candidate, Turns
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +48,7 @@ class Limiter:
     ) -> None:
         self._quota = settings.max_workers
         self._monotonic, self._outstanding, self._neighbours = monotonic, outstanding, neighbours
+        self._turns: dict[str, Turns] = {}
 
     def bounds(self, state: PoolState, pool: WorkerPool) -> Bounds:
         """What holds for a pool now."""
@@ -80,7 +78,7 @@ class Limiter:
             return Bounds(_without_room(policy, current), current, alone.limit)
         room = fairness.room(self._quota, state.name, demands)
         ceiling = room if alone.ceiling is None else min(room, alone.ceiling)
-        shares = fairness.shares(self._quota, demands, int(self._monotonic() // TURN_SECONDS))
+        shares = fairness.shares(self._quota, demands, self._first(self._quota, others, demands))
         if shares is None:
             return Bounds(policy, ceiling, alone.limit)
         share = shares[state.name]
@@ -88,7 +86,11 @@ class Limiter:
         policy = _without_room(policy.within(share), max(room, state.live.replicas))
         if allowed >= wanted:
             return Bounds(policy, ceiling, alone.limit)
-        message = f"the steps call for {wanted} workers, this pool's part of the namespace's {self._quota} is {share}"
+        asks = "the steps call" if self._backlog(state) else "minReplicas calls"
+        has = f"this pool's part of the namespace's {self._quota} is {share}"
+        if not share:
+            has = f"all that the namespace may have, {self._quota}, are other pools' now"
+        message = f"{asks} for {wanted} workers, {has}"
         return Bounds(policy, ceiling, Problem(Reason.NAMESPACE_QUOTA, message), presses=room < share)
 
     def _demand(self, state: PoolState) -> Demand:
@@ -97,9 +99,30 @@ class Limiter:
         policy, current = policy_of(pool), max(state.live.replicas, state.reserved)
         if not policy.automatic:
             # Somebody wrote that number: it is taken, and comes before all that is shared.
-            return Demand(state.name, current, current, 1, current)
+            return Demand(state.name, current, current, 1, current, fixed=True)
         wanted = policy.recommend(self._backlog(state))
+        ceiling = pace.most(self._monotonic(), pool.autoscaling.scale_up, current, state.changes)
+        if ceiling is not None:  # what it can't have yet is no reason to keep it from others
+            wanted = min(wanted, max(ceiling, current))
         return Demand(state.name, wanted, policy.minimum, pool.autoscaling.weight, current)
+
+    def _first(self, quota: int, pools: Sequence[PoolState], demands: Sequence[Demand]) -> frozenset[str]:
+        """The pools with work that have a worker before all else."""
+        working = [
+            Candidate(
+                state.name,
+                demand.weight,
+                ready=state.live.counts.ready > 0,
+                room=demand.current > 0 or fairness.room(quota, state.name, demands) > 0,
+            )
+            for state, demand in zip(pools, demands, strict=True)
+            if demand.wanted and not demand.fixed and self._backlog(state)
+        ]
+        if not working:
+            self._turns.pop(pools[0].namespace, None)
+            return frozenset()
+        turns = self._turns.setdefault(pools[0].namespace, Turns())
+        return turns.first(self._monotonic(), fairness.places(quota, demands), working)
 
     def _backlog(self, state: PoolState) -> int:
         read = 0 if state.depth is None else state.depth.backlog

@@ -18,6 +18,7 @@ def start_seconds(pods: Iterable[RawObject]) -> float | None:
     """The median of the seconds from a pod's creation until it was ready; None where no pod tells.
 
     A pod tells while it is ready and none of its containers was ever restarted: after a restart it became ready anew.
+    So it may without one, as when its node was away for a moment: then it counts when its last container began.
     """
     found = [seconds for pod in pods if (seconds := _seconds(pod)) is not None]
     return statistics.median(found) if found else None
@@ -25,12 +26,15 @@ def start_seconds(pods: Iterable[RawObject]) -> float | None:
 
 def _seconds(pod: RawObject) -> float | None:
     status = pod.get("status") or {}
-    if any(container.get("restartCount") for container in status.get("containerStatuses") or ()):
+    containers = status.get("containerStatuses") or ()
+    if any(container.get("restartCount") for container in containers):
         return None
     created, ready = _time(pod["metadata"].get("creationTimestamp")), _ready_since(status)
     if created is None or ready is None or ready < created:
         return None
-    return (ready - created).total_seconds()
+    began = [time for container in containers if (time := _began(container)) is not None]
+    up = min(ready, max(began)) if began else ready
+    return max(0.0, (up - created).total_seconds())
 
 
 def _ready_since(status: dict[str, Any]) -> dt.datetime | None:
@@ -38,6 +42,11 @@ def _ready_since(status: dict[str, Any]) -> dt.datetime | None:
         if condition.get("type") == "Ready" and condition.get("status") == "True":
             return _time(condition.get("lastTransitionTime"))
     return None
+
+
+def _began(container: dict[str, Any]) -> dt.datetime | None:
+    running = (container.get("state") or {}).get("running") or {}
+    return _time(running.get("startedAt"))
 
 
 def _time(text: object) -> dt.datetime | None:

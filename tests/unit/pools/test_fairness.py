@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from mastercontrol.pools.fairness import Demand, room, shares
+from mastercontrol.pools import fairness
+from mastercontrol.pools.fairness import Demand, places, room
 
 
-def demand(name: str, wanted: int, *, minimum: int = 0, weight: int = 1, current: int = 0) -> Demand:
-    return Demand(name, wanted, minimum, weight, current)
+def demand(
+    name: str, wanted: int, *, minimum: int = 0, weight: int = 1, current: int = 0, fixed: bool = False
+) -> Demand:
+    return Demand(name, wanted, minimum, weight, current, fixed)
+
+
+def shares(quota: int, demands: list[Demand]) -> dict[str, int] | None:
+    """Where all that ask for workers have work, and those first by name have their turn."""
+    working = sorted(one.name for one in demands if one.wanted and not one.fixed)
+    return fairness.shares(quota, demands, working[: places(quota, demands)])
 
 
 demands = st.lists(
@@ -52,31 +59,18 @@ def test_nobody_has_none_because_another_weighs_more() -> None:
     assert shares(3, [demand("a", 1), demand("b", 1), demand("c", 9, weight=3)]) == {"a": 1, "b": 1, "c": 1}
 
 
-def test_where_not_each_can_have_one_they_take_turns() -> None:
-    pools = [demand(name, 5) for name in "abcde"]
-    turns = [shares(2, pools, turn) for turn in range(5)]
-    assert [[name for name, number in (found or {}).items() if number] for found in turns] == [
-        *(["a", "b"], ["c", "d"], ["a", "e"], ["b", "c"], ["d", "e"])
-    ]
-
-
-def test_a_heavier_pool_has_more_turns() -> None:
-    pools = [demand("a", 5), demand("b", 5, weight=3), demand("c", 5)]
-    had = Counter(name for turn in range(100) for name, number in (shares(1, pools, turn) or {}).items() if number)
-    assert had == {"a": 20, "b": 60, "c": 20}
-
-
-def test_minimums_leave_nobody_without_a_worker() -> None:
+def test_minimums_leave_no_pool_with_work_without_a_worker() -> None:
     assert shares(3, [demand("a", 5, minimum=3), demand("b", 5)]) == {"a": 2, "b": 1}
-    pools = [demand("a", 1, minimum=1), demand("b", 5)]
-    assert [shares(1, pools, turn) for turn in range(2)] == [{"a": 1, "b": 0}, {"a": 0, "b": 1}]
+    idle = [demand("a", 1, minimum=1), demand("b", 1, minimum=1), demand("c", 5)]
+    assert fairness.shares(2, idle, ["c"]) == {"a": 1, "b": 0, "c": 1}
 
 
-@given(st.integers(1, 60), demands)
-def test_everybody_who_needs_a_worker_has_one_in_some_turn(quota: int, pools: list[Demand]) -> None:
-    found = [shares(quota, pools, turn) for turn in range(5 * len(pools))]  # 5: the largest weight
-    for one in pools:
-        assert not one.wanted or any(each is None or each[one.name] for each in found)
+def test_what_somebody_wrote_is_taken_off_before() -> None:
+    pools = [demand("fixed", 2, current=2, fixed=True), demand("a", 5), demand("b", 5)]
+    assert places(3, pools) == 1
+    assert shares(3, pools) == {"fixed": 2, "a": 1, "b": 0}
+    assert fairness.shares(3, pools, ["b"]) == {"fixed": 2, "a": 0, "b": 1}
+    assert shares(1, pools) == {"fixed": 2, "a": 0, "b": 0}
 
 
 def test_there_is_room_for_what_the_others_have_not() -> None:

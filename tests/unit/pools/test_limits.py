@@ -13,15 +13,20 @@ from unit.pools.yard import Worker
 SLOW = {"scaleUp": {"policies": [{"type": "Pods", "value": 2, "periodSeconds": 10}]}}
 
 
-@pytest.fixture
-async def shared(world: World) -> World:
-    """A namespace with ten workers for all."""
+async def given(world: World, quota: int) -> None:
+    """The namespace may have that many workers."""
     await world.stop()
-    world.settings = replace(world.settings, max_workers=10)
+    world.settings = replace(world.settings, max_workers=quota)
     world.controller = world.new_controller()
     world.connect()
     world.start()
     await world.settle()
+
+
+@pytest.fixture
+async def shared(world: World) -> World:
+    """A namespace with ten workers for all."""
+    await given(world, 10)
     return world
 
 
@@ -109,20 +114,65 @@ async def test_not_even_for_minreplicas_are_there_more(shared: World) -> None:
     assert (shared.cluster.replicas("one"), shared.cluster.replicas("two")) == (8, 2)
 
 
+async def who_has_workers(world: World, names: list[str], seconds: int) -> list[set[str]]:
+    """Each ten seconds, with workers that are ready at once."""
+    found = []
+    for _ in range(seconds // 10):
+        await world.after(10)
+        replicas = {name: world.cluster.replicas(name) for name in names}
+        for name, number in replicas.items():
+            world.cluster.workers(number, number, name)
+        found.append({name for name, number in replicas.items() if number})
+    return found
+
+
 async def test_more_pools_than_workers_take_turns(shared: World) -> None:
     names = [f"p{number:02}" for number in range(12)]
     for name in names:
         await shared.add(pool(name, uid=name))
         shared.publish(3, name)
-    had: set[str] = set()
-    for _ in range(30):
-        await shared.after(10)
-        now = {name for name in names if shared.cluster.replicas(name)}
-        assert len(now) <= 10
-        had |= now
-    assert had == set(names), "somebody never had a worker"
+    found = await who_has_workers(shared, names, 300)
+    assert max(map(len, found)) <= 10
+    assert set().union(*found) == set(names), "somebody never had a worker"
     without = next(name for name in names if not shared.cluster.replicas(name))
     assert reason(shared, without) == ("True", "NamespaceQuota")
+    message = shared.condition("ScalingLimited", without)["message"]
+    assert message == "the steps call for 3 workers, all that the namespace may have, 10, are other pools' now"
+
+
+async def test_what_a_written_number_leaves_is_had_by_turns(world: World) -> None:
+    await given(world, 3)
+    await world.add(pool("fixed", uid="u1", replicas=2, autoscaling={"enabled": False}))
+    for name in ("one", "two"):
+        await world.add(pool(name, uid=name))
+        world.publish(3, name)
+    found = await who_has_workers(world, ["one", "two"], 600)
+    assert {"one"} in found
+    assert {"two"} in found
+    assert {"one", "two"} not in found
+
+
+async def test_idle_minimums_change_no_places_and_none_is_kept_from_work(world: World) -> None:
+    await given(world, 1)
+    for name in ("one", "two"):
+        await world.add(pool(name, uid=name, minReplicas=1))
+    before = world.cluster.calls["scale"]
+    found = await who_has_workers(world, ["one", "two"], 600)
+    assert found == [{"one"}] * 60
+    assert world.cluster.calls["scale"] == before
+    message = world.condition("ScalingLimited", "two")["message"]
+    assert message == "minReplicas calls for 1 workers, all that the namespace may have, 1, are other pools' now"
+    world.publish(1, "two")
+    assert {"two"} in await who_has_workers(world, ["one", "two"], 60)
+
+
+async def test_a_pool_that_may_not_grow_holds_no_place(world: World) -> None:
+    await given(world, 1)
+    await world.add(pool("held", uid="u1", autoscaling={"scaleUp": {"selectPolicy": "Disabled"}}))
+    world.publish(3, "held")
+    await world.add(pool("one", uid="u2"))
+    world.publish(3, "one")
+    assert {"one"} in await who_has_workers(world, ["held", "one"], 30)
 
 
 async def test_idle_workers_stay_through_their_window_while_nobody_needs_their_place(shared: World) -> None:

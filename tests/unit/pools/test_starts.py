@@ -30,6 +30,15 @@ def test_a_time_in_another_zone_is_the_same_moment() -> None:
     assert start_seconds([pod("2030-01-01T02:00:07+02:00")]) == 7
 
 
+def test_a_pod_that_became_ready_anew_without_a_restart_started_when_its_containers_did() -> None:
+    late = pod("2030-01-01T03:00:00Z")
+    running = [{"running": {"startedAt": f"2030-01-01T00:00:0{seconds}Z"}} for seconds in (2, 5)]
+    states: list[Any] = [None, {"waiting": {}}, *running]
+    for state in states:
+        late["status"]["containerStatuses"].append({"name": "c", "restartCount": 0, "state": state})
+    assert start_seconds([late]) == 5
+
+
 @pytest.mark.parametrize(
     "other",
     [
