@@ -13,6 +13,8 @@ import argparse
 import logging
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from autoscaling.compare import HEAD, KEDA_HTTP, OURS, POLICIES, Policy, keda_policy, pool_policy, row, run, table
@@ -37,7 +39,23 @@ def main() -> int:
     parser.add_argument("--pictures", type=Path, help="a folder to draw into")
     parser.add_argument("--history", type=Path, help="what to make a recorded load of")
     args = parser.parse_args()
-    logging.getLogger("mastercontrol").setLevel(logging.ERROR)  # the soak takes the broker away
+    with _only_errors():  # the soak takes the broker away
+        return _do(args)
+
+
+@contextmanager
+def _only_errors() -> Iterator[None]:
+    """Of what the operator's code logs, nothing less, until it is left."""
+    logger = logging.getLogger("mastercontrol")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
+def _do(args: argparse.Namespace) -> int:
     if args.what == "record":
         sys.stdout.writelines(f"{arrival.line()}\n" for arrival in from_history(args.history))
     if args.what in {"all", "compare"}:
