@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
+from processes import gone
+
 HACK = Path(__file__).parents[2] / "hack"
 SCRIPTS = sorted(path for path in HACK.rglob("*") if path.is_file() and path.read_bytes().startswith(b"#!"))
 SHELL = [*(path for path in SCRIPTS if b"bash" in path.read_bytes().splitlines()[0]), HACK / "lib.sh"]
@@ -175,8 +177,7 @@ def test_a_background_process_outlives_its_script_and_is_ended_by_name_of_its_pi
     assert run(shell=f"hold_lock one; alive {pidfile} && echo alive").stdout == "alive\n"
     assert run(shell=f"end {pidfile} 5").returncode == 0
     assert not pidfile.exists()
-    stat = Path(f"/proc/{pid}/stat")
-    assert not stat.exists() or stat.read_text().split(") ")[1][0] == "Z"
+    assert gone(pid)
 
 
 def test_a_later_process_with_the_same_pid_is_left_alone(run: Run, tmp_path: Path) -> None:

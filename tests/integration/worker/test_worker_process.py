@@ -11,6 +11,7 @@ import pytest
 
 from integration.worker.harness import DEAD_QUEUE, QUEUE, Broker, Network, WorkerProcess, step, until
 from mastercontrol_worker.contract import STEP_TIMEOUT, Failed, StepMessage, Succeeded
+from processes import gone
 
 StartWorker = Callable[..., WorkerProcess]
 
@@ -325,8 +326,8 @@ def test_a_program_that_is_given_back_is_killed(broker: Broker, start: StartWork
     worker.signal(signal.SIGTERM)
     assert worker.exit_code(10) == 0
     assert broker.take()[0].redelivered
-    pid = (tmp_path / "started").read_text().strip()
-    until(lambda: not Path(f"/proc/{pid}").exists() or " Z " in Path(f"/proc/{pid}/stat").read_text(), "it is gone")
+    pid = int((tmp_path / "started").read_text())
+    until(lambda: gone(pid), "it is gone")
 
 
 def test_a_busy_worker_without_a_broker_is_still_alive(broker: Broker, start: StartWorker, network: Network) -> None:

@@ -31,6 +31,7 @@ from mastercontrol_worker.contract import (
 from mastercontrol_worker.exec_mode import ExecRunner, _ProgramStep
 from mastercontrol_worker.execute import Executor, GivenBack
 from mastercontrol_worker.testing import step_message
+from processes import gone
 
 
 def soon(seconds: float) -> str:
@@ -62,14 +63,6 @@ def wait_until(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < end, "not so within 10 s"
         time.sleep(0.01)
-
-
-def gone(pid: int) -> bool:
-    """No such process, or one that only waits to be reaped by its parent."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
-    except FileNotFoundError:
-        return True
 
 
 def open_files() -> int:
