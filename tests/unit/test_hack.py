@@ -194,3 +194,12 @@ def test_a_later_process_with_the_same_pid_is_left_alone(run: Run, tmp_path: Pat
 def test_free_ports_are_different_ones(run: Run) -> None:
     ports = run(shell="free_ports 4").stdout.split()
     assert len(set(ports)) == 4
+
+
+def test_no_script_stops_reading_a_pipe_early() -> None:
+    """Under pipefail a program that still writes then fails the pipe: a cluster that was there was not found."""
+    early = re.compile(r"(?<!\|)\|\s*(grep\s+(-\w*q|--quiet)|head\b)")
+    found = [
+        f"{name_of(path)}: {line}" for path in SHELL for line in path.read_text().splitlines() if early.search(line)
+    ]
+    assert found == []
