@@ -7,7 +7,7 @@ PYTEST := $(BIN)/pytest
 # A test that hangs must not take the whole run with it.
 PYTEST_OPTIONS ?= --timeout 300
 
-.PHONY: help setup demo test lint format unit model integration simulation simulate replay mutants mutation e2e up down bench bench-fanout bench-scaling chaos lock clean
+.PHONY: help setup demo test lint format unit model integration simulation simulate replay mutants mutation e2e up down bench bench-fanout bench-scaling chaos keda lock clean
 
 help: ## say what there is
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | column -t -s:
@@ -111,6 +111,9 @@ CHAOS = --jobs $(JOBS) --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(if $(
 
 chaos: setup ## kill, pause and wipe everything at random while jobs flow: JOBS, MINUTES, SEED, GAP, MIX, CHAINS, PARTS
 	PYTHONPATH=tests $(BIN)/python -m chaos $(CHAOS)
+
+keda: setup ## KEDA itself scales a pool on a kind cluster, by the how-to; builds it the first time, some twenty minutes
+	$(PYTEST) --timeout 3600 -rP tests/keda
 
 lock: setup ## write the constraints anew from the declared dependencies
 	hack/lock

@@ -8,3 +8,5 @@ KIND_NODE_IMAGE=kindest/node:v1.34.3
 KUBERNETES_VERSION=v1.34.4
 KUBERNETES_COMMANDS="etcd kube-apiserver kube-controller-manager kube-scheduler kube-proxy kubeadm kubelet kubectl"
 DEBIAN_SUITE=trixie # has Python 3.13 and RabbitMQ 4.0
+KEDA_VERSION=v2.21.0
+PROMETHEUS_VERSION=v0.314.0 # the module's name of 3.14.0

@@ -112,7 +112,7 @@ def test_a_horizontal_pod_autoscaler_follows_the_backlog(payments: Cluster) -> N
 
 
 def test_the_manifest_for_keda_names_a_pool_and_a_metric_that_there_are(payments: Cluster) -> None:
-    """KEDA itself is not run here: what it would ask for is."""
+    """KEDA itself is run by `make keda`; here it is looked whether what it asks for is there."""
     scaled = manifest("keda")["spec"]
     target = scaled["scaleTargetRef"]
     group, _, version = target["apiVersion"].partition("/")
