@@ -11,7 +11,7 @@ import os
 import subprocess
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -214,6 +214,13 @@ def assert_exactly_once(name: str, status: Object, states: list[str]) -> None:
     assert status["sequence"] == len(history), (name, status)
     expected = [f"InProgress.{s}" for s in states] + ["Done"]
     assert [h["state"] for h in history] == expected, (name, history)
+
+
+def assert_all_exactly_once(statuses: Mapping[str, Object], states: list[str]) -> None:
+    """Jobs that all succeeded, and for each what `assert_exactly_once` says."""
+    for name, status in statuses.items():
+        assert status["phase"] == "Succeeded", (name, status)
+        assert_exactly_once(name, status, states)
 
 
 def assert_no_gap(name: str, status: Object, states: list[str]) -> None:

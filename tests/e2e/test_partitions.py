@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from e2e.harness import Cluster, assert_exactly_once, wait_for
+from e2e.harness import Cluster, assert_all_exactly_once, wait_for
 from e2e.packets import Rule, address, rules
 
 Helm = Callable[..., None]
@@ -44,9 +44,7 @@ def _moving_jobs(cluster: Cluster, count: int) -> list[str]:
 
 
 def _end_well(cluster: Cluster, names: list[str]) -> None:
-    for name, status in cluster.wait_jobs(names, 240).items():
-        assert status["phase"] == "Succeeded", (name, status)
-        assert_exactly_once(name, status, STATES)
+    assert_all_exactly_once(cluster.wait_jobs(names, 240), STATES)
 
 
 def test_a_leader_that_is_cut_off_from_the_api_server_is_replaced(cluster: Cluster, helm: Helm) -> None:
