@@ -8,21 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import yaml
 
-from e2e.harness import ROOT, Cluster, Object, job, pool, wait_for, workflow
+from e2e.harness import Cluster, job, pool, wait_for, workflow
+from e2e.manifests import manifest
 
-HOW_TO = ROOT / "docs" / "how-to" / "scale-workers.md"
 NAME = "payments"
 ADAPTER = "external-metrics"
 API = "v1beta1.external.metrics.k8s.io"
-
-
-def manifest(mark: str) -> Object:
-    """The manifest after a mark of the how-to."""
-    found = re.search(rf"<!-- {mark} -->\n```yaml\n(.*?)```", HOW_TO.read_text(), re.DOTALL)
-    assert found is not None, mark
-    return dict(yaml.safe_load(found[1]))
 
 
 def wanted(cluster: Cluster) -> int:

@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-import re
 import secrets
 import time
 
-import yaml
-
 from e2e.executions import executions
-from e2e.harness import ROOT, Cluster, Object, wait_for
+from e2e.harness import Cluster, wait_for
+from e2e.manifests import manifest
 from e2e.watching import ReplicasWatch
 from keda.conftest import POOL
 
 JOBS = 5
 
 
-def _manifest(namespace: str) -> Object:
-    """As it stands in the how-to, but for the namespace."""
-    text = (ROOT / "docs" / "how-to" / "scale-workers.md").read_text()
-    found = re.search(r"<!-- keda -->\n```yaml\n(.*?)```", text, re.DOTALL)
-    assert found is not None, "the how-to has no manifest for KEDA"
-    return dict(yaml.safe_load(found[1].replace('namespace="shop"', f'namespace="{namespace}"')))
-
-
 def test_keda_scales_a_pool_from_none_and_back_and_ends_no_busy_worker(payments: Cluster) -> None:
-    payments.apply(_manifest(payments.namespace))
+    payments.apply(manifest("keda", payments.namespace))
     payments.kubectl("wait", "scaledobject", POOL, "--for=condition=Ready", "--timeout=60s")
     with (
         ReplicasWatch(payments, f"mcp-worker-{POOL}") as watch,
