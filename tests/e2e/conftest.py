@@ -39,7 +39,9 @@ def bare_cluster(images: list[str]) -> Cluster:
     for kind in ("mcpschedules", "mcpjobs", "mcpworkerpools", "mcpworkflows"):
         cluster.kubectl("delete", kind, "--all", "--wait=false", check=False)
     run([str(HELM), "--kubeconfig", kubeconfig, "uninstall", "mcp", "--wait", "--ignore-not-found"], seconds=180)
-    cluster.kubectl("delete", "pods,deployments,pvc", "--all", "--wait=false", "--now")
+    cluster.kubectl("delete", "deployments,pvc", "--all", "--wait=false")
+    # A worker that was left at work may take its grace period, and there is nobody to hear of its result.
+    cluster.kubectl("delete", "pods", "--all", "--wait=false", "--force", "--grace-period=0")
     wait_for("empty namespace", 120, lambda: not cluster.kubectl("get", "pods,pvc,deployments", "-o", "name"))
     return cluster
 
