@@ -12,9 +12,12 @@ _MAX_CHARS = 300
 
 
 def why_not_ready(pods: Iterable[RawObject]) -> str | None:
-    """The first reason in the order of the pods' names, as `Reason: message`; None when they are just starting."""
+    """The first reason in the order of the pods' names, as `Reason: message`; None when they are just starting.
+
+    Only where nothing else is the matter, that a worker runs and has not loaded its handlers yet.
+    """
     by_name = sorted(pods, key=lambda pod: str(pod.get("metadata", {}).get("name", "")))
-    found = (text for pod in by_name for text in _reasons(pod))
+    found = (text for reasons in (_reasons, _loading) for pod in by_name for text in reasons(pod))
     return next(found, None)
 
 
@@ -27,6 +30,12 @@ def _reasons(pod: RawObject) -> Iterator[str]:
         waiting = container.get("state", {}).get("waiting")
         if waiting is not None and waiting.get("reason") not in _ON_ITS_WAY:
             yield _text(waiting) + _last_exit(container)
+
+
+def _loading(pod: RawObject) -> Iterator[str]:
+    for container in pod.get("status", {}).get("containerStatuses") or ():
+        if "running" in container.get("state", {}) and container.get("started") is False:
+            yield "a worker runs and is still loading what it needs" + _last_exit(container)
 
 
 def _last_exit(container: dict[str, Any]) -> str:

@@ -52,14 +52,15 @@ RESERVED_ENV: Final = frozenset(
 
 _TMP = "mcp-tmp"
 
-_PROBE: Final = {
-    "exec": {"command": ["mastercontrol-worker", "--healthy"]},
-    "initialDelaySeconds": 10,
-    "periodSeconds": 30,
-    "timeoutSeconds": 10,
-    "failureThreshold": 3,
+_ASK: Final = {"exec": {"command": ["mastercontrol-worker", "--healthy"]}, "timeoutSeconds": 10}
+
+_PROBES: Final = {
+    "startupProbe": {**_ASK, "periodSeconds": 1, "failureThreshold": 3600},
+    "livenessProbe": {**_ASK, "periodSeconds": 30, "failureThreshold": 3},
 }
-"""It fails when the worker's event loop stands still, not on a slow handler nor on a broker that is away."""
+"""A worker answers when it has loaded its handlers, until its event loop stands still: not while a handler is slow, and
+wherever the broker is. Before the first answer the pod is not ready, so a roll-out to a template whose workers can't
+start ends no old one, and nothing restarts a worker that takes up to an hour to load what it needs."""
 
 
 def pod_template(
@@ -136,7 +137,7 @@ def _entrypoint(template: Mapping[str, Any]) -> dict[str, Any]:
         args = ["--exec", "--", *(str(word) for word in command)]
     else:
         return {}
-    return {"args": args, "livenessProbe": _PROBE}
+    return {"args": args, **_PROBES}
 
 
 def _environment(pool: WorkerPool, secret_name: str, grace_seconds: int) -> list[dict[str, Any]]:

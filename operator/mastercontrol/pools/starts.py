@@ -8,17 +8,22 @@ from __future__ import annotations
 import datetime as dt
 import statistics
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 from mastercontrol.api.values import parse_time
 from mastercontrol.engine.ports import RawObject
+
+
+LOADS_SECONDS: Final = 600.0
+"""What a worker takes at most from the start of its container until it has loaded its handlers and is ready; one that is
+ready later has become so anew, as when its node was away for a moment."""
 
 
 def start_seconds(pods: Iterable[RawObject]) -> float | None:
     """The median of the seconds from a pod's creation until it was ready; None where no pod tells.
 
     A pod tells while it is ready and none of its containers was ever restarted: after a restart it became ready anew.
-    So it may without one, as when its node was away for a moment: then it counts when its last container began.
+    So it may without one, and long after: then it counts when its last container began (LOADS_SECONDS).
     """
     found = [seconds for pod in pods if (seconds := _seconds(pod)) is not None]
     return statistics.median(found) if found else None
@@ -33,8 +38,8 @@ def _seconds(pod: RawObject) -> float | None:
     if created is None or ready is None or ready < created:
         return None
     began = [time for container in containers if (time := _began(container)) is not None]
-    up = min(ready, max(began)) if began else ready
-    return max(0.0, (up - created).total_seconds())
+    anew = began and (ready - max(began)).total_seconds() > LOADS_SECONDS
+    return max(0.0, ((max(began) if anew else ready) - created).total_seconds())
 
 
 def _ready_since(status: dict[str, Any]) -> dt.datetime | None:

@@ -115,8 +115,9 @@ def _ready(view: View) -> _Condition:
     if view.wanted == 0:
         return _true(ConditionType.READY, Reason.READY, "no worker is needed now")
     message = f"{min(view.counts.ready, view.wanted)} of {view.wanted} workers are ready"
-    if view.trouble is not None and view.counts.ready < view.wanted:
-        message += f"; {view.trouble}"
+    if view.trouble is not None:
+        rolls = "" if view.counts.ready < view.wanted else "their replacements are not: "
+        message += f"; {rolls}{view.trouble}"
     if view.counts.ready == 0:
         return _false(ConditionType.READY, Reason.NOT_READY, message)
     return _true(ConditionType.READY, Reason.READY, message)

@@ -26,5 +26,6 @@ def act(data: dict[str, Any], context: worker.Context) -> dict[str, Any]:
     return {**data, "path": [*data.get("path", []), context.step]}
 
 
+time.sleep(float(os.environ.get("LOAD_SECONDS", "0")))  # as one that loads a large model
 for name in ("one", "two", "three", "four", "five"):
     worker.step(name)(act)

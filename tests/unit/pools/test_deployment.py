@@ -56,12 +56,18 @@ def test_a_command_is_run_by_the_entrypoint_for_each_step() -> None:
 
 def test_an_image_that_is_a_worker_by_itself_is_left_as_it_is() -> None:
     made = container(handlers=None)
-    assert not made.keys() & {"args", "command", "livenessProbe"}
+    assert not made.keys() & {"args", "command", "livenessProbe", "startupProbe"}
     assert "MCP_QUEUE" in env(handlers=None)
 
 
-def test_the_worker_is_asked_whether_it_lives() -> None:
-    assert container()["livenessProbe"]["exec"]["command"] == ["mastercontrol-worker", "--healthy"]
+@pytest.mark.parametrize("probe", ["startupProbe", "livenessProbe"])
+def test_the_worker_is_asked_whether_it_has_started_and_whether_it_lives(probe: str) -> None:
+    assert container()[probe]["exec"]["command"] == ["mastercontrol-worker", "--healthy"]
+
+
+def test_a_worker_may_take_an_hour_to_load_what_it_needs() -> None:
+    probe = container()["startupProbe"]
+    assert probe["periodSeconds"] * probe["failureThreshold"] == 3600
 
 
 def test_the_environment_says_who_the_worker_is() -> None:

@@ -114,6 +114,20 @@ async def test_workers_that_stay_not_ready_say_why(world: World) -> None:
     assert world.condition("Ready")["message"] == "1 of 1 workers are ready"
 
 
+async def test_a_roll_out_that_does_not_come_on_says_why_though_enough_workers_are_ready(world: World) -> None:
+    await world.add(pool())
+    world.publish()
+    await world.settle()
+    world.cluster.pods = [
+        {"metadata": {"name": "new"}, "status": {"containerStatuses": [{"state": {"waiting": {"reason": "Crash"}}}]}}
+    ]
+    world.cluster.workers(2, 1)  # one is wanted: the other one is to replace it
+    await world.after(10)
+    condition = world.condition("Ready")
+    assert condition["status"] == "True"
+    assert condition["message"] == "1 of 1 workers are ready; their replacements are not: Crash"
+
+
 async def test_pods_that_cannot_be_made_say_why(world: World) -> None:
     await world.add(pool())
     world.publish()

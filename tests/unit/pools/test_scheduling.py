@@ -118,7 +118,9 @@ async def test_a_rollout_whose_new_pod_has_no_node_says_so_though_the_old_ones_a
     world.cluster.workers(3, 2)
     await world.after(6)
     assert scheduled(world) == ("False", "Unschedulable", f"1 of 3 pods have no node; a-new: {ROOM}")
-    assert world.condition("Ready")["message"] == "2 of 2 workers are ready"
+    assert world.condition("Ready")["message"] == (
+        f"2 of 2 workers are ready; their replacements are not: Unschedulable: {ROOM}"
+    )
 
 
 async def test_pods_that_cannot_be_made_do_not_hide_one_without_a_node(world: World) -> None:

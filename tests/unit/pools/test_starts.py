@@ -39,6 +39,15 @@ def test_a_pod_that_became_ready_anew_without_a_restart_started_when_its_contain
     assert start_seconds([late]) == 5
 
 
+def test_what_a_worker_loads_before_it_is_ready_is_a_part_of_its_start() -> None:
+    loaded = pod("2030-01-01T00:10:05Z")
+    state = {"running": {"startedAt": "2030-01-01T00:00:05Z"}}
+    loaded["status"]["containerStatuses"][0]["state"] = state
+    assert start_seconds([loaded]) == 605
+    loaded["status"]["conditions"][1]["lastTransitionTime"] = "2030-01-01T00:10:06Z"
+    assert start_seconds([loaded]) == 5
+
+
 @pytest.mark.parametrize(
     "other",
     [
