@@ -13,10 +13,9 @@ from typing import Any, Final
 from mastercontrol.api.values import parse_time
 from mastercontrol.engine.ports import RawObject
 
-
 LOADS_SECONDS: Final = 600.0
-"""What a worker takes at most from the start of its container until it has loaded its handlers and is ready; one that is
-ready later has become so anew, as when its node was away for a moment."""
+"""At most so long after its container began a worker has loaded its handlers and is ready. One that is ready later has
+become so anew, as when its node was away for a moment."""
 
 
 def start_seconds(pods: Iterable[RawObject]) -> float | None:
