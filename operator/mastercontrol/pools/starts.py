@@ -36,9 +36,9 @@ def _seconds(pod: RawObject) -> float | None:
     created, ready = _time(pod["metadata"].get("creationTimestamp")), _ready_since(status)
     if created is None or ready is None or ready < created:
         return None
-    began = [time for container in containers if (time := _began(container)) is not None]
-    anew = began and (ready - max(began)).total_seconds() > LOADS_SECONDS
-    return max(0.0, ((max(began) if anew else ready) - created).total_seconds())
+    began = max((time for container in containers if (time := _began(container)) is not None), default=ready)
+    anew = (ready - began).total_seconds() > LOADS_SECONDS
+    return max(0.0, ((began if anew else ready) - created).total_seconds())
 
 
 def _ready_since(status: dict[str, Any]) -> dt.datetime | None:
