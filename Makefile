@@ -44,7 +44,7 @@ unit: setup ## tests without services
 	hack/tools helm
 	$(PYTEST) $(PYTEST_OPTIONS) tests/unit
 
-model: setup ## search the protocol's model further than the unit tests do; takes about an hour
+model: setup ## search the protocol's model further than the unit tests do; takes half an hour
 	PYTHONPATH=tests $(BIN)/python -m model
 
 integration: setup ## tests on a real API server and a real RabbitMQ, without pods
@@ -52,7 +52,7 @@ integration: setup ## tests on a real API server and a real RabbitMQ, without po
 	$(PYTEST) $(PYTEST_OPTIONS) tests/integration
 
 simulation: setup ## five minutes of schedules that nobody chose, and broken protocols that must be found
-	$(PYTEST) --timeout 1800 -rP tests/simulation
+	$(PYTEST) --timeout 1800 -rfEP tests/simulation
 
 # `make simulate SECONDS=3600` for an hour; SEED=... for the first seed, which is a random one otherwise.
 SECONDS ?= 300
@@ -83,7 +83,7 @@ mutation: $(MUTATION)/.ready ## change the code in each small way and see a test
 	  $(if $(FRESH),--fresh) $(if $(QUICK),--quick) $(MODULE) $(FILES)
 
 e2e: setup ## tests on a real cluster with the chart, the images and the examples
-	$(PYTEST) --timeout 900 -rP tests/e2e
+	$(PYTEST) --timeout 900 -rfEP tests/e2e
 
 up: ## a kind cluster with the chart and the examples
 	hack/up
@@ -113,7 +113,7 @@ chaos: setup ## kill, pause and wipe everything at random while jobs flow: JOBS,
 	PYTHONPATH=tests $(BIN)/python -m chaos $(CHAOS)
 
 keda: setup ## KEDA itself scales a pool on a kind cluster, by the how-to; builds it the first time, some twenty minutes
-	$(PYTEST) --timeout 3600 -rP tests/keda
+	$(PYTEST) --timeout 3600 -rfEP tests/keda
 
 lock: setup ## write the constraints anew from the declared dependencies
 	hack/lock
