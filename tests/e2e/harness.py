@@ -76,6 +76,11 @@ class Cluster:
         """Merge a patch into an object."""
         self.kubectl("patch", kind, name, "--type", "merge", "-p", json.dumps(patch))
 
+    def condition(self, kind: str, name: str, condition: str) -> dict[str, str]:
+        """What an object says of a condition: type, status, reason and message; empty where it says nothing yet."""
+        conditions = self.get(kind, name).get("status", {}).get("conditions", ())
+        return next((dict(one) for one in conditions if one["type"] == condition), {})
+
     # -- jobs
 
     def job(self, workflow: str, data: Object | None = None, name: str = "", **spec: Any) -> str:

@@ -79,8 +79,8 @@ def test_a_workflow_that_cannot_run_says_so_and_its_job_waits(cluster: Cluster) 
     )
 
     def ready() -> str:
-        conditions = cluster.get("mcpworkflow", "skips").get("status", {}).get("conditions", [])
-        return next((c["message"] for c in conditions if c["type"] == "Ready" and c["status"] == "False"), "")
+        said = cluster.condition("mcpworkflow", "skips", "Ready")
+        return said["message"] if said.get("status") == "False" else ""
 
     assert "'two' is never reached" in wait_for("condition Ready=False", 20, ready)
     name = cluster.job("skips", {})

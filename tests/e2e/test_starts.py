@@ -25,8 +25,7 @@ def ready(cluster: Cluster, name: str) -> set[str]:
 
 def says(cluster: Cluster, name: str) -> str:
     """The message of a pool's condition Ready."""
-    conditions = cluster.get("mcpworkerpool", name).get("status", {}).get("conditions", ())
-    return next((str(one["message"]) for one in conditions if one["type"] == "Ready"), "")
+    return cluster.condition("mcpworkerpool", name, "Ready").get("message", "")
 
 
 @pytest.fixture(scope="module")
@@ -49,16 +48,14 @@ def test_a_roll_out_to_handlers_that_cannot_be_loaded_ends_no_worker(cluster: Cl
     said = wait_for("why", 90, lambda: text if "exit code 2" in (text := says(cluster, ROLLED)) else "")
     print(f"after {time.monotonic() - began:.0f} s: {said}")
     assert said.startswith("3 of 3 workers are ready; their replacements are not: ")
-    restarted = wait_for("three tries to start it", 90, lambda: _restarts(cluster, ROLLED) >= 2)
-    assert restarted
+    wait_for("three tries to start it", 90, lambda: _restarts(cluster, ROLLED) >= 2)
     assert ready(cluster, ROLLED) == before
     names = [cluster.job(ROLLED, {}, f"{ROLLED}-{secrets.token_hex(4)}") for _ in range(3)]
     assert {status["phase"] for status in cluster.wait_jobs(names, 60).values()} == {"Succeeded"}
 
     cluster.patch("mcpworkerpool", ROLLED, {"spec": {"template": {"handlers": "handlers", "env": [_CHANGED]}}})
-    after = wait_for("three new workers", 90, lambda: _replaced(cluster, before))
+    wait_for("three new workers", 90, lambda: _replaced(cluster, before))
     cluster.wait_job(cluster.job(ROLLED, {}), "Succeeded")
-    assert not after & before
     wait_for("the condition", 60, lambda: says(cluster, ROLLED) == "3 of 3 workers are ready")
     cluster.kubectl("delete", "mcpworkerpool", ROLLED, "--wait=false")
 
