@@ -1,4 +1,7 @@
-"""Workers that take long to start, and workers that can't: a roll-out waits for the ones and stops at the others."""
+"""Workers that take long to start, and workers that can't: a roll-out waits for the ones and stops at the others.
+
+And those that are told to go before they have started.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ import pytest
 
 from e2e.harness import Cluster, pool, wait_for, workflow
 
-SLOW, ROLLED = "loads", "rolled"
+SLOW, ROLLED, HASTY = "loads", "rolled", "hasty"
 LOAD_SECONDS = 90
 """Longer than the liveness probe waits for its first answer: 3 failures, 30 s apart."""
 
@@ -69,6 +72,18 @@ def test_a_worker_may_take_long_to_load_its_handlers(slow: Cluster) -> None:
     slow.kubectl("delete", "mcpworkerpool", SLOW, "--wait=false")
 
 
+def test_a_worker_that_is_told_to_go_before_it_listens_goes_at_once(cluster: Cluster) -> None:
+    manifest = pool(HASTY, grace=120, minReplicas=1)
+    manifest["spec"]["template"]["env"] = [{"name": "PYTHONPATH", "value": "/app/slow_start"}]
+    cluster.apply(manifest)
+    worker = wait_for("a process", 60, lambda: _running(cluster, HASTY))
+    cluster.kubectl("delete", "pod", worker, "--wait=false")
+    began = time.monotonic()
+    wait_for("its end", 30, lambda: not cluster.kubectl("get", "pod", worker, "--ignore-not-found"))
+    print(f"told to go before it listened, it was gone after {time.monotonic() - began:.1f} s")
+    cluster.kubectl("delete", "mcpworkerpool", HASTY, "--wait=false")
+
+
 _CHANGED = {"name": "ROLLOUT", "value": "2"}
 
 
@@ -76,6 +91,14 @@ def _restarts(cluster: Cluster, name: str) -> int:
     """How often the container was started again that was most often."""
     pods = cluster.workers(name)
     return max((one["restartCount"] for pod in pods for one in pod["status"].get("containerStatuses", ())), default=0)
+
+
+def _running(cluster: Cluster, name: str) -> str:
+    """A worker of the pool whose container runs."""
+    for pod in cluster.workers(name):
+        if any("running" in one["state"] for one in pod["status"].get("containerStatuses", ())):
+            return str(pod["metadata"]["name"])
+    return ""
 
 
 def _replaced(cluster: Cluster, before: set[str]) -> set[str]:

@@ -101,6 +101,9 @@ def _pod_spec(pool: WorkerPool, secret_name: str, grace_seconds: int) -> dict[st
         "terminationGracePeriodSeconds": grace_seconds + STOP_MARGIN_SECONDS,
         "automountServiceAccountToken": account is not None,
         "enableServiceLinks": False,
+        # Without it the worker is process 1, to which the kernel hands no signal that it has no handler for: a worker
+        # that is told to go before it listens would never know, and take steps until its grace period is over.
+        "shareProcessNamespace": True,
     }
     if account is not None:
         spec["serviceAccountName"] = account

@@ -133,6 +133,10 @@ def test_the_operator_gets_its_credentials_from_a_secret(values: tuple[str, ...]
     assert env["MCP_MANAGEMENT_URL"] == {"secretKeyRef": {"name": secret, "key": "management-url"}}
 
 
+def test_the_operator_is_not_process_1_which_would_not_hear_a_signal_before_it_listens(render: Render) -> None:
+    assert find(render(), "Deployment", "demo-operator")["spec"]["template"]["spec"]["shareProcessNamespace"] is True
+
+
 def test_every_pod_is_restricted_and_has_a_read_only_root(render: Render) -> None:
     specs = pod_specs(render("rabbitmq.replicas=3"))
     assert len(specs) == 3

@@ -84,6 +84,10 @@ def test_the_pod_outlasts_the_workers_grace_so_that_it_can_give_back() -> None:
     assert pod(gracePeriodSeconds=120)["spec"]["terminationGracePeriodSeconds"] == 130
 
 
+def test_no_worker_is_process_1_which_would_not_hear_a_signal_before_it_listens() -> None:
+    assert pod()["spec"]["shareProcessNamespace"] is True
+
+
 def test_the_users_environment_comes_after_ours() -> None:
     source = {"secretKeyRef": {"name": "s", "key": "k"}}
     made = env(env=[{"name": "SIZE", "value": "3"}, {"name": "TOKEN", "valueFrom": source}])
