@@ -30,7 +30,8 @@ def trio(cluster: Cluster) -> Iterator[Cluster]:
     yield found
     found.kubectl("delete", "mcpjobs,mcpworkerpools,mcpworkflows", "--all", "--wait=false", check=False)
     run([*helm, "uninstall", "mcp", "--wait"], seconds=180)
-    cluster.kubectl("delete", "namespace", NAMESPACE, "--wait=false")
+    # Who deletes a namespace writes until all in it is gone, which other tests would count.
+    cluster.kubectl("delete", "namespace", NAMESPACE, "--timeout=180s", seconds=200)
 
 
 def test_one_broker_after_the_other_is_killed_under_load(trio: Cluster) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from e2e.harness import Cluster, wait_for
+from e2e.harness import Cluster
 
 WRITES = ("POST", "PUT", "PATCH", "DELETE", "APPLY")
 OURS = (
@@ -28,17 +28,26 @@ def _writes(cluster: Cluster) -> dict[str, float]:
     return counted
 
 
-def _at_rest(cluster: Cluster) -> bool:
+def _wait_for_rest(cluster: Cluster, seconds: float = 180) -> None:
     """All pools at zero, no pod on its way out, and nothing that writes any more."""
-    if cluster.objects("pods", "mastercontrol.dev/pool"):
-        return False
+    deadline = time.monotonic() + seconds
+    while goes_on := _goes_on(cluster):
+        assert time.monotonic() < deadline, f"within {seconds:g} s there was no rest: {goes_on}"
+
+
+def _goes_on(cluster: Cluster) -> object:
+    """The workers that there are; without one, how many writes of 10 seconds; empty where there are none."""
+    workers = [pod["metadata"]["name"] for pod in cluster.objects("pods", "mastercontrol.dev/pool")]
+    if workers:
+        time.sleep(0.5)
+        return workers
     before = _writes(cluster)
     time.sleep(10)
-    return _writes(cluster) == before
+    return {kind: number - before[kind] for kind, number in _writes(cluster).items() if number != before[kind]}
 
 
 def test_an_idle_operator_writes_nothing_but_its_lease(cluster: Cluster) -> None:
-    wait_for("rest", 180, lambda: _at_rest(cluster))
+    _wait_for_rest(cluster)
     before, lease = _writes(cluster), cluster.get("lease", "mcp-operator")["metadata"]["resourceVersion"]
     time.sleep(30)
     assert _writes(cluster) == before
@@ -46,7 +55,7 @@ def test_an_idle_operator_writes_nothing_but_its_lease(cluster: Cluster) -> None
 
 
 def test_a_job_of_k_steps_costs_k_plus_one_writes_after_its_creation(cluster: Cluster) -> None:
-    wait_for("rest", 180, lambda: _at_rest(cluster))
+    _wait_for_rest(cluster)
     before = _writes(cluster)["mcpjobs"]
     names = [cluster.job("chain", {}) for _ in range(10)]
     cluster.wait_jobs(names, 120)
