@@ -18,7 +18,7 @@ import pytest
 
 from checker.report import table
 from e2e import building
-from e2e.harness import HELM, ROOT, Cluster, pool, run, wait_for, workflow
+from e2e.harness import HELM, ROOT, Cluster, pool, run, wait_while, workflow
 from recording.recorder import Recorder, judge
 
 NAME = "mcp-test"
@@ -42,7 +42,7 @@ def bare_cluster(images: list[str]) -> Cluster:
     cluster.kubectl("delete", "deployments,pvc", "--all", "--wait=false")
     # A worker that was left at work may take its grace period, and there is nobody to hear of its result.
     cluster.kubectl("delete", "pods", "--all", "--wait=false", "--force", "--grace-period=0")
-    wait_for("empty namespace", 120, lambda: not cluster.kubectl("get", "pods,pvc,deployments", "-o", "name"))
+    wait_while("something", 120, lambda: cluster.kubectl("get", "pods,pvc,deployments", "-o", "name"))
     return cluster
 
 

@@ -45,6 +45,15 @@ def wait_for(what: str, seconds: float, look: Callable[[], T], every: float = 0.
         time.sleep(every)
 
 
+def wait_while(what: str, seconds: float, look: Callable[[], object], every: float = 0.5) -> None:
+    """Look until nothing is seen any more; what is still there is in the error."""
+    deadline = time.monotonic() + seconds
+    while seen := look():
+        if time.monotonic() > deadline:
+            raise Timeout(f"after {seconds:g} s there was still {what}: {seen!r:.2000}")
+        time.sleep(every)
+
+
 @dataclass
 class Cluster:
     """A kind cluster, by its kubeconfig; `namespace` is where the release and the tests' objects are."""
@@ -76,10 +85,9 @@ class Cluster:
         """Merge a patch into an object."""
         self.kubectl("patch", kind, name, "--type", "merge", "-p", json.dumps(patch))
 
-    def condition(self, kind: str, name: str, condition: str) -> dict[str, str]:
-        """What an object says of a condition: type, status, reason and message; empty where it says nothing yet."""
-        conditions = self.get(kind, name).get("status", {}).get("conditions", ())
-        return next((dict(one) for one in conditions if one["type"] == condition), {})
+    def condition(self, kind: str, name: str, condition: str, status: str = "") -> dict[str, str]:
+        """A condition of an object, as `condition_of` finds it."""
+        return condition_of(self.get(kind, name), condition, status)
 
     # -- jobs
 
@@ -134,7 +142,7 @@ class Cluster:
         self.patch("mcpworkerpool", pool, {"spec": {"maxReplicas": 0}})
         selector = f"mastercontrol.dev/pool={pool}"
         try:
-            wait_for(f"end of the workers of {pool}", 90, lambda: not self.objects("pods", selector))
+            wait_while(f"a worker of {pool}", 90, lambda: self.kubectl("get", "pods", "-l", selector, "-o", "name"))
             yield
         finally:
             self.patch("mcpworkerpool", pool, {"spec": {"maxReplicas": 3}})
@@ -166,6 +174,12 @@ class Cluster:
     def api_metric(self, name: str) -> dict[str, float]:
         """The samples of a metric of the API server."""
         return samples(self.kubectl("get", "--raw", "/metrics"), name)
+
+
+def condition_of(thing: Object, condition: str, status: str = "") -> dict[str, str]:
+    """What an object says of a condition: type, status, reason and message; empty where it says nothing, or not so."""
+    conditions = thing.get("status", {}).get("conditions", ())
+    return next((dict(c) for c in conditions if c["type"] == condition and status in {"", c["status"]}), {})
 
 
 def samples(text: str, name: str) -> dict[str, float]:

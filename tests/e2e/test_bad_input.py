@@ -78,11 +78,8 @@ def test_a_workflow_that_cannot_run_says_so_and_its_job_waits(cluster: Cluster) 
         )
     )
 
-    def ready() -> str:
-        said = cluster.condition("mcpworkflow", "skips", "Ready")
-        return said["message"] if said.get("status") == "False" else ""
-
-    assert "'two' is never reached" in wait_for("condition Ready=False", 20, ready)
+    said = wait_for("a fault", 20, lambda: cluster.condition("mcpworkflow", "skips", "Ready", "False"))
+    assert "'two' is never reached" in said["message"]
     name = cluster.job("skips", {})
     assert "never reached" in cluster.wait_job(name, "Pending", 20)["message"]
     cluster.apply(workflow("skips", {"name": "one", "pool": "one"}))

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from e2e.harness import Cluster, pool, wait_for, workflow
+from e2e.harness import Cluster, condition_of, pool, wait_for, wait_while, workflow
 
 SLOW, ROLLED, HASTY = "loads", "rolled", "hasty"
 LOAD_SECONDS = 90
@@ -19,11 +19,7 @@ LOAD_SECONDS = 90
 
 def ready(cluster: Cluster, name: str) -> set[str]:
     """The workers of a pool that are ready."""
-    return {
-        pod["metadata"]["name"]
-        for pod in cluster.workers(name)
-        if any(one["type"] == "Ready" and one["status"] == "True" for one in pod["status"].get("conditions", ()))
-    }
+    return {pod["metadata"]["name"] for pod in cluster.workers(name) if condition_of(pod, "Ready", "True")}
 
 
 def says(cluster: Cluster, name: str) -> str:
@@ -79,7 +75,7 @@ def test_a_worker_that_is_told_to_go_before_it_listens_goes_at_once(cluster: Clu
     worker = wait_for("a process", 60, lambda: _running(cluster, HASTY))
     cluster.kubectl("delete", "pod", worker, "--wait=false")
     began = time.monotonic()
-    wait_for("its end", 30, lambda: not cluster.kubectl("get", "pod", worker, "--ignore-not-found"))
+    wait_while("the worker", 30, lambda: cluster.kubectl("get", "pod", worker, "--ignore-not-found"))
     print(f"told to go before it listened, it was gone after {time.monotonic() - began:.1f} s")
     cluster.kubectl("delete", "mcpworkerpool", HASTY, "--wait=false")
 

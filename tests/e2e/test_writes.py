@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from e2e.harness import Cluster
+from e2e.harness import Cluster, wait_while
 
 WRITES = ("POST", "PUT", "PATCH", "DELETE", "APPLY")
 OURS = (
@@ -28,18 +28,10 @@ def _writes(cluster: Cluster) -> dict[str, float]:
     return counted
 
 
-def _wait_for_rest(cluster: Cluster, seconds: float = 180) -> None:
-    """All pools at zero, no pod on its way out, and nothing that writes any more."""
-    deadline = time.monotonic() + seconds
-    while goes_on := _goes_on(cluster):
-        assert time.monotonic() < deadline, f"within {seconds:g} s there was no rest: {goes_on}"
-
-
 def _goes_on(cluster: Cluster) -> object:
-    """The workers that there are; without one, how many writes of 10 seconds; empty where there are none."""
+    """The workers, those on their way out included; without any, the writes of 10 seconds. Empty at rest."""
     workers = [pod["metadata"]["name"] for pod in cluster.objects("pods", "mastercontrol.dev/pool")]
     if workers:
-        time.sleep(0.5)
         return workers
     before = _writes(cluster)
     time.sleep(10)
@@ -47,7 +39,7 @@ def _goes_on(cluster: Cluster) -> object:
 
 
 def test_an_idle_operator_writes_nothing_but_its_lease(cluster: Cluster) -> None:
-    _wait_for_rest(cluster)
+    wait_while("work", 180, lambda: _goes_on(cluster))
     before, lease = _writes(cluster), cluster.get("lease", "mcp-operator")["metadata"]["resourceVersion"]
     time.sleep(30)
     assert _writes(cluster) == before
@@ -55,7 +47,7 @@ def test_an_idle_operator_writes_nothing_but_its_lease(cluster: Cluster) -> None
 
 
 def test_a_job_of_k_steps_costs_k_plus_one_writes_after_its_creation(cluster: Cluster) -> None:
-    _wait_for_rest(cluster)
+    wait_while("work", 180, lambda: _goes_on(cluster))
     before = _writes(cluster)["mcpjobs"]
     names = [cluster.job("chain", {}) for _ in range(10)]
     cluster.wait_jobs(names, 120)

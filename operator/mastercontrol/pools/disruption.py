@@ -40,7 +40,7 @@ class Act(Enum):
 def budget(pool: WorkerPool) -> RawObject | None:
     """The PodDisruptionBudget `mcp-worker-<pool>`; None where the pool has none.
 
-    A pod that is not ready has taken no step, or one of the last second, so it may always be evicted.
+    A pod that is not ready yet has at most a step of the last second, so it may always be evicted.
     """
     option = pool.disruption_budget
     if option is None:
